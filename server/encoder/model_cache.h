@@ -1,0 +1,28 @@
+#pragma once
+// Encoders by directory, loaded on demand, dropped by least use when their memory would exceed the budget. An encoder that a
+// release or call still holds is not dropped. Thread-safe; loading one model does not block the others.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/encoder/encoder.h"
+
+namespace tandem {
+
+class ModelCache {
+ public:
+  explicit ModelCache(int64_t memory_budget_bytes);
+  ~ModelCache();
+
+  // RESOURCE_EXHAUSTED with the numbers when the model does not fit beside those in use.
+  absl::StatusOr<std::shared_ptr<const Encoder>> Get(const std::filesystem::path& directory);
+  int64_t used_bytes() const;
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,79 @@
+#pragma once
+// Training jobs: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one supervisor
+// thread. The job's directory (server/base/job_directory.h) is the only channel. Knows nothing of torch.
+//
+// A trainer that dies without an exit code of its own (signal, or out of memory) is started again from its last checkpoint
+// at most max_attempts times; one that writes no event for `hang_limit` is killed and counts as dead. On Shutdown a running
+// trainer gets SIGTERM, checkpoints, and the job is kQueued again for the next start.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/base/job_directory.h"
+#include "server/storage/meta_store.h"
+
+namespace tandem {
+
+struct TrainingJobsOptions {
+  std::filesystem::path data_directory;  // jobs/<tenant>/<id>/ and models/<tenant>/<model>/<revision>/ lie below it.
+  std::filesystem::path trainer_binary;
+  int trainer_threads = 2;
+  int max_attempts = 3;
+  absl::Duration hang_limit = absl::Minutes(10);
+  int64_t trainer_memory_bytes = 0;  // Limit of resident memory of the trainer; 0: none. Over it: killed, job kFailed.
+};
+
+struct TrainingJobRequest {
+  std::string tenant;
+  std::string base_model, base_revision;  // Ids; the revision exists.
+  std::string dataset;                    // Id.
+  std::optional<int64_t> dataset_commit;  // Not set: newest.
+  std::string target_model;               // Id.
+  std::string validation_dataset;         // Id or empty.
+  TrainerOptions options;                 // base_directory and threads are filled in here.
+};
+
+// How far a running job is; from its events.
+struct JobProgress {
+  int64_t step = 0, total_steps = 0;
+  int64_t last_sequence = 0;
+};
+
+class TrainingJobs {
+ public:
+  TrainingJobs(const TrainingJobsOptions& options, MetaStore* store);  // `store` outlives this.
+  ~TrainingJobs();                                                     // Calls Shutdown.
+
+  // Puts jobs that were running when the last server ended back into the queue, publishes results that were complete but
+  // not recorded, and starts the supervisor.
+  absl::Status Start();
+  void Shutdown();
+
+  // Checks the request (examples must be pairs, enough for one batch), writes the job's directory, then the row.
+  absl::StatusOr<JobRecord> Submit(const TrainingJobRequest& request, const MetaStore::Request* idempotency);
+  absl::StatusOr<JobRecord> Cancel(std::string_view tenant, std::string_view id);
+  absl::Status Delete(std::string_view tenant, std::string_view id);
+  absl::StatusOr<JobProgress> Progress(std::string_view tenant, std::string_view id);
+
+  // Calls `send` for each event after `after_sequence`, then for new ones as they come, and with a {"type":"heartbeat"}
+  // when nothing came for 5 s; returns OK after the event of the final state, or when `send` returns false. Blocks the
+  // calling thread. Safe to call for the same job from many threads.
+  absl::Status Watch(std::string_view tenant, std::string_view id, int64_t after_sequence,
+                     const std::function<bool(const nlohmann::json&)>& send);
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace tandem

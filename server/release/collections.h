@@ -1,0 +1,107 @@
+#pragma once
+// Every collection that is open in this server: its documents, the followers of its releases, and the live pointer. One
+// follower thread per collection embeds what the commit log brings: live first, then building, then previous.
+// Thread-safe.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "index/vector_index.h"
+#include "server/encoder/embedding_queue.h"
+#include "server/encoder/encoder.h"
+#include "server/encoder/model_cache.h"
+#include "server/storage/document_store.h"
+#include "server/storage/meta_store.h"
+
+namespace tandem {
+
+struct ReleaseOptions {
+  std::filesystem::path data_directory;
+  int64_t max_lag = 1'000'000;     // Commits that the live cursor may be behind before writers get RESOURCE_EXHAUSTED.
+  int64_t seal_fresh = 20'000;     // Seal again in the background when the fresh part is larger than this and than a tenth of the sealed part.
+  int index_threads = 2;
+};
+
+// A release in memory. Shared: a call keeps the one that it began with until it is done.
+struct ActiveRelease {
+  std::string id;                       // Release id.
+  std::string model, revision;          // Ids.
+  std::shared_ptr<const Encoder> encoder;
+  std::unique_ptr<VectorIndex> index;   // Written by the follower thread only.
+  IndexSpec spec;
+};
+
+struct BuildProgress {
+  int64_t cursor = 0;
+  int64_t target_commit = 0;
+  int64_t documents_done = 0, documents_total = 0;
+  absl::Duration time_left = absl::ZeroDuration();
+};
+
+struct GateReport {
+  bool passed = false, overridden = false;
+  std::string reason;
+  std::optional<Evaluation> candidate, live;
+  PairedDifference ndcg;  // Zero when there was nothing to compare with.
+};
+
+struct PromotionResult {
+  ReleaseRecord release;
+  std::optional<ReleaseRecord> previous;
+  GateReport gate;
+};
+
+class Collections {
+ public:
+  Collections(const ReleaseOptions& options, MetaStore* meta, ModelCache* models, EmbeddingQueue* queue);
+  ~Collections();  // Stops the followers.
+
+  // Opens every collection of meta.db, loads live and previous releases, goes on with building ones; clears staging
+  // directories and files that no row names. A release whose files are damaged is built again from the log, and the log says so.
+  absl::Status Start();
+
+  absl::StatusOr<CollectionRecord> Create(const CollectionRecord& collection, const MetaStore::Request* request);
+  absl::Status Delete(std::string_view tenant, std::string_view id);
+
+  // The documents of a collection; NOT_FOUND. Shared: a call may outlive Delete.
+  absl::StatusOr<std::shared_ptr<DocumentStore>> Documents(std::string_view tenant, std::string_view id);
+  // RESOURCE_EXHAUSTED (Overloaded) when the live release is too far behind. Asked before each write.
+  absl::Status AdmitWrite(std::string_view tenant, std::string_view id);
+
+  // The release that answers now; FAILED_PRECONDITION before the first promotion.
+  absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live(std::string_view tenant, std::string_view id);
+  // Live(), once it has `min_commit`; INVALID_ARGUMENT on "min_commit" when the collection has no such commit yet,
+  // DEADLINE_EXCEEDED.
+  absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(std::string_view tenant, std::string_view id,
+                                                              int64_t min_commit, absl::Time deadline);
+
+  // Starts to build; `record` has tenant, collection, id, model, revision, index.
+  absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
+  absl::StatusOr<ReleaseRecord> CancelRelease(std::string_view tenant, std::string_view collection, std::string_view id);
+  absl::Status DeleteRelease(std::string_view tenant, std::string_view collection, std::string_view id);
+  absl::StatusOr<BuildProgress> Progress(std::string_view tenant, std::string_view collection, std::string_view id);
+  // Waits for the candidate to catch up, evaluates both, asks the gate, swaps. See ReleaseService.PromoteRelease.
+  absl::StatusOr<PromotionResult> Promote(std::string_view tenant, std::string_view collection, std::string_view id,
+                                          std::optional<int64_t> etag, std::string_view override_reason,
+                                          absl::Time deadline, const MetaStore::Request* request);
+
+  // Blocks until the release's state or progress differs from what the caller saw (or the timeout); returns a version that
+  // grows with each change of any release of the collection.
+  absl::StatusOr<int64_t> WaitForChange(std::string_view tenant, std::string_view collection, int64_t seen_version,
+                                        absl::Duration timeout);
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,73 @@
+#pragma once
+// Short work: a query becomes a vector by the live release's encoder, the vector becomes labels by its index, and the labels
+// become documents. All searches of one call are answered by one release at one commit. Thread-safe; blocks the caller.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/encoder/embedding_queue.h"
+#include "server/release/collections.h"
+#include "server/storage/records.h"
+
+namespace tandem {
+
+struct TextQuery {
+  std::string text;
+};
+struct VectorQuery {
+  std::vector<float> vector;
+  std::string model, revision;  // Must be the live release's.
+};
+struct DocumentsQuery {
+  std::vector<std::string> ids;
+};
+
+struct SearchQuery {
+  std::variant<TextQuery, VectorQuery, DocumentsQuery> query;
+  int top_k = 10;
+  int offset = 0;
+  std::optional<float> min_score;
+  std::optional<int> ef_search;
+  bool with_documents = true;
+};
+
+struct SearchHit {
+  std::string id;
+  float score = 0;
+  DocumentVersion document;  // Text and payload only when asked for.
+};
+
+struct SearchAnswer {
+  std::string search_id;
+  std::vector<SearchHit> hits;
+  bool truncated = false;
+};
+
+struct SearchAnswers {
+  std::string release;  // Id.
+  int64_t commit = 0;
+  std::vector<SearchAnswer> answers;  // One per query, in order.
+};
+
+class Searcher {
+ public:
+  Searcher(Collections* collections, EmbeddingQueue* queue);
+
+  // Field paths in errors are those of SearchRequest ("text", "vector.model_revision", "documents.ids[2]"), with
+  // "searches[i]." in front when there are several queries.
+  absl::StatusOr<SearchAnswers> Search(std::string_view tenant, std::string_view collection,
+                                       const std::vector<SearchQuery>& queries, std::optional<int64_t> min_commit,
+                                       absl::Time deadline);
+
+ private:
+  Collections* const collections_;
+  EmbeddingQueue* const queue_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,92 @@
+#pragma once
+// documents.db of one collection: the commit log of its documents, and for each release the cursor and the vectors that are
+// not in a sealed index yet. SQLite in WAL mode with synchronous=FULL; a method that returns OK after a change has committed
+// it. Thread-safe: one writing connection behind a mutex, a few reading ones beside it, so reads never wait for a write.
+// No read transaction outlives a call. Texts may hold NUL bytes.
+//
+// Each stored version of a document takes the next commit, from 1. An upsert of n documents takes n commits; its
+// acknowledgement is the last of them.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/storage/records.h"
+
+namespace tandem {
+
+class DocumentStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(const std::filesystem::path& path);
+  ~DocumentStore();
+
+  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. With a stream id the same
+  // rules for `sequence` as MetaStore::AppendExamples; a unary call with a request_id passes sequence 1.
+  struct WriteResult {
+    int64_t commit = 0;
+    int accepted = 0;
+    std::string errors_json;
+    bool repeated = false;
+  };
+  absl::StatusOr<WriteResult> Upsert(const std::vector<DocumentInput>& documents, std::string_view stream_id = "",
+                                     int64_t sequence = 0, std::string_view errors_json = "");
+  // Returns the last commit and how many of the ids were there.
+  absl::StatusOr<WriteResult> Delete(const std::vector<std::string>& ids);
+
+  // The newest commit, without touching the disk.
+  int64_t head() const;
+  // Blocks until head() > commit, or the time is over, or Wake is called. Returns head().
+  int64_t WaitForCommitAfter(int64_t commit, absl::Duration timeout);
+  void Wake();
+
+  absl::StatusOr<int64_t> Count();  // Current documents.
+  absl::StatusOr<DocumentVersion> Get(std::string_view id);  // Current version; NOT_FOUND.
+  // Current documents with id > page.after, by id.
+  absl::StatusOr<std::vector<DocumentVersion>> List(const Page& page);
+
+  // Versions with these commits, in their order; a missing one is DATA_LOSS. One statement. `with_text` false leaves text
+  // and payload empty.
+  absl::StatusOr<std::vector<DocumentVersion>> ReadVersions(std::span<const int64_t> commits, bool with_text);
+
+  // The commit log after `after`, in order, at most `limit` versions and about `max_bytes` of text (at least one version).
+  // `skip_superseded_up_to`: leave out versions whose superseded_by is in (0, that commit] — a builder that
+  // will not be read before it has passed that commit need not embed them.
+  absl::StatusOr<std::vector<DocumentVersion>> ReadLog(int64_t after, int limit, int64_t max_bytes,
+                                                       int64_t skip_superseded_up_to = 0);
+  // How many versions after `after` ReadLog would give in all, deletions left out.
+  absl::StatusOr<int64_t> CountLog(int64_t after, int64_t skip_superseded_up_to);
+
+  // Followers. `release` is the release id.
+  struct Cursor {
+    int64_t commit = 0;         // Everything up to here is embedded and stored.
+    int64_t sealed_commit = 0;  // Everything up to here is in the sealed index.
+  };
+  absl::StatusOr<Cursor> GetCursor(std::string_view release);  // {0, 0} for a new one.
+  // One transaction: stores vectors (row-major, commits.size() x dimensions) and moves the cursor to `commit`.
+  absl::Status Advance(std::string_view release, int64_t commit, std::span<const int64_t> commits,
+                       std::span<const float> vectors, int dimensions);
+  // Stored vectors with commit > after, at most `limit`, in order.
+  struct Vectors {
+    std::vector<int64_t> commits;
+    std::vector<float> values;
+  };
+  absl::StatusOr<Vectors> ReadVectors(std::string_view release, int64_t after, int limit, int dimensions);
+  // One transaction: sealed_commit becomes `commit` and vectors up to it are dropped.
+  absl::Status MarkSealed(std::string_view release, int64_t commit);
+  absl::Status DropFollower(std::string_view release);
+
+ private:
+  struct Rep;
+  explicit DocumentStore(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,129 @@
+#pragma once
+// meta.db: everything but documents. SQLite in WAL mode with synchronous=FULL; a method that returns OK after a change has
+// committed it. All methods are thread-safe (one connection behind one mutex: each statement takes well under a
+// millisecond, and none calls out). No SQLite type or exception crosses this wall.
+//
+// Errors: NOT_FOUND and ALREADY_EXISTS name the resource ("datasets/faq"); FAILED_PRECONDITION for a state that forbids the
+// call; ABORTED for a stale etag; INTERNAL or DATA_LOSS with SQLite's text when the file cannot be used.
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/storage/records.h"
+
+namespace tandem {
+
+// What AppendExamples stored for one request message.
+struct AppendResult {
+  int64_t commit = 0;
+  int accepted = 0;
+  std::string errors_json;  // As the caller gave it; comes back unchanged for a repeated message.
+  bool repeated = false;
+};
+
+class MetaStore {
+ public:
+  // Creates the file and its tables when they are not there. FAILED_PRECONDITION for a newer format version.
+  static absl::StatusOr<std::unique_ptr<MetaStore>> Open(const std::filesystem::path& path);
+  ~MetaStore();
+
+  // Idempotency. A caller looks its request up before it acts and stores the answer in the same transaction as the change:
+  // pass `Request` to the mutating call. `fingerprint` is a hash of the request's content: the same id with another
+  // fingerprint is INVALID_ARGUMENT on "request_id". Rows older than a day are dropped.
+  struct Request {
+    std::string_view tenant, method, request_id;
+    std::string fingerprint;
+    std::string answer;  // Resource name that the change made.
+  };
+  absl::StatusOr<std::optional<std::string>> FindAnswer(const Request& request);
+
+  // Datasets. Lists are by id.
+  absl::StatusOr<DatasetRecord> CreateDataset(std::string_view tenant, std::string_view id, std::string_view display_name,
+                                              const Request* request);
+  absl::StatusOr<DatasetRecord> GetDataset(std::string_view tenant, std::string_view id);
+  absl::StatusOr<std::vector<DatasetRecord>> ListDatasets(std::string_view tenant, const Page& page);
+  absl::Status DeleteDataset(std::string_view tenant, std::string_view id);  // Refused while a job reads it.
+
+  // One transaction. With a stream id (request_id of the stream), `sequence` values that were stored before return their
+  // stored result with `repeated`; a sequence that leaves a gap is INVALID_ARGUMENT on "sequence".
+  absl::StatusOr<AppendResult> AppendExamples(std::string_view tenant, std::string_view dataset, std::string_view stream_id,
+                                              int64_t sequence, const std::vector<Example>& examples,
+                                              std::string_view errors_json);
+  // Commits in (after, up_to], at most `limit`, in order.
+  absl::StatusOr<std::vector<StoredExample>> ReadExamples(std::string_view tenant, std::string_view dataset, int64_t after,
+                                                          int64_t up_to, int limit);
+
+  // Models. A model is made by its first revision.
+  absl::StatusOr<ModelRecord> GetModel(std::string_view tenant, std::string_view id);
+  absl::StatusOr<std::vector<ModelRecord>> ListModels(std::string_view tenant, const Page& page);
+  absl::Status AddModelRevision(const ModelRevisionRecord& revision);
+  absl::StatusOr<ModelRevisionRecord> GetModelRevision(std::string_view tenant, std::string_view model,
+                                                       std::string_view revision);
+  // Newest first; `page.after` is the last revision id seen.
+  absl::StatusOr<std::vector<ModelRevisionRecord>> ListModelRevisions(std::string_view tenant, std::string_view model,
+                                                                      const Page& page);
+  // Refused while a release that is not kFailed, or a job that is not finished, uses a revision; the message names it.
+  // Return the ids of the revisions removed.
+  absl::StatusOr<std::vector<std::string>> DeleteModel(std::string_view tenant, std::string_view model);
+  absl::Status DeleteModelRevision(std::string_view tenant, std::string_view model, std::string_view revision);
+  absl::StatusOr<std::vector<ModelRevisionRecord>> AllModelRevisions();
+
+  // Jobs. Lists are newest first; `page.after` is the last job id seen.
+  absl::Status CreateJob(const JobRecord& job, const Request* request);
+  absl::StatusOr<JobRecord> GetJob(std::string_view tenant, std::string_view id);
+  absl::StatusOr<std::vector<JobRecord>> ListJobs(std::string_view tenant, const Page& page);
+  absl::StatusOr<std::vector<JobRecord>> AllJobs(JobState state);  // Oldest first, of every tenant.
+  absl::Status UpdateJob(const JobRecord& job);                    // Whole row; keyed by tenant and id.
+  // One transaction: the revision becomes visible and the job kSucceeded together.
+  absl::Status FinishTraining(const JobRecord& job, const ModelRevisionRecord& revision);
+  absl::Status DeleteJob(std::string_view tenant, std::string_view id);  // Refused unless finished.
+
+  // Collections. Lists are by id.
+  absl::Status CreateCollection(const CollectionRecord& collection, const Request* request);
+  absl::StatusOr<CollectionRecord> GetCollection(std::string_view tenant, std::string_view id);
+  absl::StatusOr<std::vector<CollectionRecord>> ListCollections(std::string_view tenant, const Page& page);
+  absl::StatusOr<std::vector<CollectionRecord>> AllCollections();
+  // Replaces display_name, gate and rollback_window; returns the row with its new etag. ABORTED when `etag` is set and
+  // not the row's.
+  absl::StatusOr<CollectionRecord> UpdateCollection(const CollectionRecord& collection, std::optional<int64_t> etag);
+  absl::Status DeleteCollection(std::string_view tenant, std::string_view id);  // With its evaluation sets and releases.
+
+  // Evaluation sets. Lists are by id.
+  absl::Status CreateEvaluationSet(const EvaluationSetRecord& set, const std::vector<EvaluationQuery>& queries,
+                                   const Request* request);
+  absl::StatusOr<EvaluationSetRecord> GetEvaluationSet(std::string_view tenant, std::string_view collection,
+                                                       std::string_view id);
+  absl::StatusOr<std::vector<EvaluationQuery>> ReadEvaluationQueries(std::string_view tenant, std::string_view collection,
+                                                                     std::string_view id);
+  absl::StatusOr<std::vector<EvaluationSetRecord>> ListEvaluationSets(std::string_view tenant, std::string_view collection,
+                                                                      const Page& page);
+  // Refused while the collection's gate names it.
+  absl::Status DeleteEvaluationSet(std::string_view tenant, std::string_view collection, std::string_view id);
+
+  // Releases. Lists are newest first; `page.after` is the last release id seen.
+  absl::Status CreateRelease(const ReleaseRecord& release, const Request* request);
+  absl::StatusOr<ReleaseRecord> GetRelease(std::string_view tenant, std::string_view collection, std::string_view id);
+  absl::StatusOr<std::vector<ReleaseRecord>> ListReleases(std::string_view tenant, std::string_view collection,
+                                                          const Page& page);
+  absl::Status UpdateRelease(const ReleaseRecord& release);  // Whole row.
+  // One transaction: `release` becomes kLive, the collection's live one kPrevious (and its previous one, if another,
+  // kRetired), etag grows, request stored. ABORTED when `etag` is set and stale. Returns the new collection row.
+  absl::StatusOr<CollectionRecord> PromoteRelease(std::string_view tenant, std::string_view collection,
+                                                  std::string_view release, std::optional<int64_t> etag,
+                                                  const Request* request);
+  absl::Status DeleteRelease(std::string_view tenant, std::string_view collection, std::string_view id);
+
+ private:
+  struct Rep;
+  explicit MetaStore(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,174 @@
+#pragma once
+// The rows of meta.db and documents.db as plain values: what storage gives and takes, and the vocabulary that jobs, release,
+// search and rpc share. Every record belongs to a tenant (the namespace of an API key; "default" without keys), which is
+// part of every key and never part of a name. Ids are the last segment of a resource name.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/base/embedding_contract.h"
+#include "server/base/retrieval_metrics.h"
+
+namespace tandem {
+
+// A list call's window: rows strictly after `after` (empty: from the start) in the order that the call states.
+struct Page {
+  int size = 50;
+  std::string after;
+};
+
+struct DatasetRecord {
+  std::string tenant, id, display_name;
+  absl::Time create_time;
+  int64_t commit = 0;
+  int64_t example_count = 0;
+};
+
+// One training example; the kinds of proto Example. Values reach disk: do not change.
+enum class ExampleKind { kPair = 1, kScoredPair = 2, kLabelledPair = 3, kLabelledText = 4 };
+
+struct Example {
+  ExampleKind kind = ExampleKind::kPair;
+  std::string anchor;                  // The first text, of any kind.
+  std::vector<std::string> positives;  // kPair: 1..64. kScoredPair and kLabelledPair: the second text.
+  std::vector<std::string> negatives;  // kPair only.
+  float score = 0;                     // kScoredPair.
+  bool similar = false;                // kLabelledPair.
+  std::string label;                   // kLabelledText.
+};
+
+struct StoredExample {
+  int64_t commit = 0;
+  Example example;
+};
+
+struct ModelRecord {
+  std::string tenant, id;
+  absl::Time create_time;
+  std::string newest_revision;  // Revision id; empty while there is none.
+  int revision_count = 0;
+};
+
+// The files lie in <data>/models/<tenant>/<model>/<id>/.
+struct ModelRevisionRecord {
+  std::string tenant, model, id;
+  absl::Time create_time;
+  std::string architecture;
+  int64_t parameters = 0;
+  EmbeddingContract contract;
+  std::string parent;  // "models/m/revisions/r" or empty.
+  std::string dataset;  // Dataset id or empty.
+  int64_t dataset_commit = 0;
+  std::string job;  // Job id or empty.
+  std::string options_json;
+  std::optional<RetrievalMetrics> validation;
+  std::string sha256;
+};
+
+// Values reach disk: do not change. Legal transitions: kQueued -> kRunning -> {kSucceeded, kFailed, kCancelled};
+// kQueued -> kCancelled; kRunning -> kQueued (to be resumed).
+enum class JobState { kQueued = 1, kRunning = 2, kSucceeded = 3, kFailed = 4, kCancelled = 5 };
+enum class JobKind { kTrain = 1 };
+
+// Events, checkpoints and the trainer's options lie in <data>/jobs/<tenant>/<id>/.
+struct JobRecord {
+  std::string tenant, id;
+  JobKind kind = JobKind::kTrain;
+  JobState state = JobState::kQueued;
+  absl::Time create_time;
+  std::optional<absl::Time> start_time, end_time;
+  int attempt = 0;
+  bool cancel_requested = false;
+  std::string options_json;  // What the job was asked to do: jobs/training_job.h.
+  std::string dataset;       // Dataset id.
+  std::string base_revision;  // "models/m/revisions/r".
+  std::string target_model;   // Model id.
+  std::string result_revision;  // "models/m/revisions/r" when kSucceeded.
+  int error_code = 0;  // absl::StatusCode of a kFailed job.
+  std::string error_message;
+};
+
+struct GatePolicy {
+  std::string evaluation_set;  // Its id in the collection; empty: none.
+  double margin = 0.01;
+  double min_index_recall = 0.9;
+  double min_ndcg = 0;
+};
+
+// documents.db and the releases' files lie in <data>/collections/<tenant>/<id>/.
+struct CollectionRecord {
+  std::string tenant, id, display_name;
+  absl::Time create_time;
+  GatePolicy gate;
+  absl::Duration rollback_window = absl::Hours(24);
+  int64_t etag = 1;  // Grows by one with each update and promotion.
+  std::string live_release, previous_release;  // Release ids or empty.
+};
+
+struct Judgement {
+  std::string document;
+  int grade = 1;
+};
+struct EvaluationQuery {
+  std::string text;
+  std::vector<Judgement> judgements;
+};
+struct EvaluationSetRecord {
+  std::string tenant, collection, id;
+  absl::Time create_time;
+  int query_count = 0;
+};
+
+// Values reach disk: do not change. Legal transitions: kBuilding -> {kReady, kFailed}; kReady -> kLive;
+// kLive -> kPrevious; kPrevious -> {kLive, kRetired}; kRetired -> kLive.
+enum class ReleaseState { kBuilding = 1, kReady = 2, kLive = 3, kPrevious = 4, kRetired = 5, kFailed = 6 };
+
+enum class IndexKind { kFlat = 1, kHnsw = 2 };  // Values reach disk: do not change.
+struct IndexSpec {
+  IndexKind kind = IndexKind::kFlat;
+  int hnsw_m = 16;
+  int hnsw_ef_construction = 100;
+  int hnsw_ef_search = 64;
+};
+
+struct Evaluation {
+  std::string evaluation_set;  // Id.
+  int64_t commit = 0;
+  RetrievalMetrics metrics;
+  double index_recall_at_10 = 0;
+};
+
+struct ReleaseRecord {
+  std::string tenant, collection, id;
+  ReleaseState state = ReleaseState::kBuilding;
+  absl::Time create_time;
+  std::string model, revision;  // Ids.
+  IndexSpec index;
+  EmbeddingContract contract;  // Of the revision, frozen here.
+  std::optional<Evaluation> evaluation;
+  std::optional<absl::Time> promote_time;
+  std::optional<absl::Time> demote_time;  // When it became kPrevious.
+  int error_code = 0;
+  std::string error_message;
+};
+
+// A document version. `commit` is its place in the collection's commit log and, being unique, also its label in
+// every index.
+struct DocumentVersion {
+  int64_t commit = 0;
+  std::string id;
+  bool deleted = false;
+  std::string text;
+  std::string payload_json;  // "{}" when there is none.
+  int64_t previous = 0;   // Commit of the version of the same id that this one replaced; 0 when there was none.
+  int64_t superseded_by = 0;  // Commit of the version that replaced this one; 0 while it is current.
+};
+
+struct DocumentInput {
+  std::string id, text, payload_json;
+};
+
+}  // namespace tandem
