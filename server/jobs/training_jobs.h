@@ -2,8 +2,8 @@
 // Training jobs: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one supervisor
 // thread. The job's directory (server/base/job_directory.h) is the only channel. Knows nothing of torch.
 //
-// A trainer that dies without an exit code of its own (signal, or out of memory) is started again from its last checkpoint
-// at most max_attempts times; one that writes no event for `hang_limit` is killed and counts as dead. On Shutdown a running
+// A trainer that dies without an exit code of its own (a signal, a crash) is started again from its last checkpoint until
+// it has died max_attempts times; one that writes no event for `hang_limit` is killed and counts as dead. On Shutdown a running
 // trainer gets SIGTERM, checkpoints, and the job is kQueued again for the next start.
 
 #include <cstdint>
@@ -30,6 +30,7 @@ struct TrainingJobsOptions {
   int trainer_threads = 2;
   int max_attempts = 3;
   absl::Duration hang_limit = absl::Minutes(10);
+  absl::Duration stop_grace = absl::Seconds(20);  // From SIGTERM, on which the trainer saves a checkpoint, to SIGKILL.
   int64_t trainer_memory_bytes = 0;  // Limit of resident memory of the trainer; 0: none. Over it: killed, job kFailed.
 };
 
@@ -67,7 +68,7 @@ class TrainingJobs {
 
   // Calls `send` for each event after `after_sequence`, then for new ones as they come, and with a {"type":"heartbeat"}
   // when nothing came for 5 s; returns OK after the event of the final state, or when `send` returns false. Blocks the
-  // calling thread. Safe to call for the same job from many threads.
+  // calling thread. UNAVAILABLE when Shutdown begins; DATA_LOSS for a damaged event log. Safe to call for the same job from many threads.
   absl::Status Watch(std::string_view tenant, std::string_view id, int64_t after_sequence,
                      const std::function<bool(const nlohmann::json&)>& send);
 

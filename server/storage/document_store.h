@@ -58,9 +58,10 @@ class DocumentStore {
 
   // The commit log after `after`, in order, at most `limit` versions and about `max_bytes` of text (at least one version).
   // `skip_superseded_up_to`: leave out versions whose superseded_by is in (0, that commit] — a builder that
-  // will not be read before it has passed that commit need not embed them.
+  // will not be read before it has passed that commit need not embed them. `with_text` false leaves text and payload
+  // empty (and max_bytes without effect): what a follower needs to find the versions that were replaced.
   absl::StatusOr<std::vector<DocumentVersion>> ReadLog(int64_t after, int limit, int64_t max_bytes,
-                                                       int64_t skip_superseded_up_to = 0);
+                                                       int64_t skip_superseded_up_to = 0, bool with_text = true);
   // How many versions after `after` ReadLog would give in all, deletions left out.
   absl::StatusOr<int64_t> CountLog(int64_t after, int64_t skip_superseded_up_to);
 
@@ -82,6 +83,13 @@ class DocumentStore {
   // One transaction: sealed_commit becomes `commit` and vectors up to it are dropped.
   absl::Status MarkSealed(std::string_view release, int64_t commit);
   absl::Status DropFollower(std::string_view release);
+
+  // Forgets versions that were superseded at or before `up_to`, and deletions up to there. `up_to` must be a commit that
+  // every follower has passed, and old enough that no search still holds commits from before it: ReadVersions would
+  // call them DATA_LOSS. Returns how many versions are gone.
+  absl::StatusOr<int64_t> PruneVersions(int64_t up_to);
+  // Releases that have a cursor or vectors here, by id; one that no release row names is what a crash left behind.
+  absl::StatusOr<std::vector<std::string>> ListFollowers();
 
  private:
   struct Rep;

@@ -1,0 +1,169 @@
+#include <google/protobuf/util/json_util.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "client/cli/commands.h"
+#include "client/cli/file_upload.h"
+#include "client/cli/format.h"
+#include "client/cli/records.h"
+#include "client/error.h"
+#include "client/names.h"
+
+namespace tandem::cli {
+namespace {
+
+constexpr char kFormats[] =
+    "JSON lines (the default; also for stdin):\n"
+    "  {\"id\": \"…\", \"text\": \"…\", \"payload\": {…}}   the payload may be left out and comes back in hits\n"
+    "  BEIR's corpus.jsonl works too: \"_id\" is taken for \"id\", and \"title\" is put in front of \"text\"\n"
+    "Tab-separated (.tsv or .txt, or --format tsv): id, text, and perhaps the payload as JSON\n"
+    "A document whose id is there already is replaced. Lines that are refused are reported by their number; the\n"
+    "others are taken, and the exit code is 1.\n\n";
+
+void AddImport(CLI::App& parent, Session& session) {
+  struct Options {
+    std::string collection, path, format, request_id;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = session.Add(
+      parent, "import", "Adds or replaces documents from a file or, as \"-\", from stdin",
+      "tandem document import docs documents.jsonl\nzcat documents.tsv.gz | tandem document import docs - --format tsv",
+      [options](Client& client, Session& out) -> absl::Status {
+        const RecordFormat format = options->format.empty() ? FormatOf(options->path)
+                                    : options->format == "tsv" ? RecordFormat::kTsv
+                                                               : RecordFormat::kJsonl;
+        const FileUpload upload{.path = options->path,
+                                .unit = "documents",
+                                .parent = CollectionName(options->collection),
+                                .request_id = options->request_id};
+        return UploadRecords<v1::Document>(
+            out, upload, [format](absl::string_view line) { return ParseDocument(line, format); },
+            [&](const ItemSource<v1::Document>& source, const UploadOptions& how, const UploadCallbacks& callbacks) {
+              return client.collections.Import(options->collection, source, how, callbacks);
+            });
+      });
+  command->footer(absl::StrCat(kFormats, command->get_footer()));
+  command->add_option("COLLECTION", options->collection, "Collection that gets the documents")->required();
+  command->add_option("FILE", options->path, "File with one document a line, or - for stdin")->required();
+  command->add_option("--format", options->format, "jsonl or tsv; by the file's name when left out")
+      ->check(CLI::IsMember({"jsonl", "tsv"}));
+  command->add_option("--request-id", options->request_id,
+                      "Makes repeating an interrupted import of the same file store nothing twice");
+}
+
+void AddUpsert(CLI::App& parent, Session& session) {
+  struct Options {
+    std::string collection, id, text, payload;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = session.Add(
+      parent, "upsert", "Adds or replaces one document",
+      "tandem document upsert docs df 'Shows free disk space.' --payload '{\"section\": \"utils\"}'",
+      [options](Client& client, Session& out) -> absl::Status {
+        v1::Document document;
+        document.set_id(options->id);
+        document.set_text(options->text);
+        if (!options->payload.empty() &&
+            !google::protobuf::util::JsonStringToMessage(options->payload, document.mutable_payload()).ok()) {
+          return BadInput("--payload", "must be a JSON object");
+        }
+        absl::StatusOr<int64_t> commit = client.collections.Upsert(options->collection, {document});
+        if (!commit.ok()) return commit.status();
+        v1::UpsertDocumentsResponse response;
+        response.set_commit(*commit);
+        out.Print(response, absl::StrCat(options->id, " is stored (commit ", *commit, ")"));
+        return absl::OkStatus();
+      });
+  command->add_option("COLLECTION", options->collection, "Collection")->required();
+  command->add_option("ID", options->id, "The document's id")->required();
+  command->add_option("TEXT", options->text, "What is embedded and found")->required();
+  command->add_option("--payload", options->payload, "A JSON object that comes back in hits");
+}
+
+void AddGet(CLI::App& parent, Session& session) {
+  auto collection = std::make_shared<std::string>();
+  auto id = std::make_shared<std::string>();
+  CLI::App* command = session.Add(
+      parent, "get", "Shows a document", "tandem document get docs df",
+      [collection, id](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<v1::Document> document = client.collections.GetDocument(*collection, *id);
+        if (!document.ok()) return document.status();
+        out.Print(*document, RenderFields({{"id", document->id()},
+                                           {"commit", FormatCount(document->commit())},
+                                           {"payload", document->has_payload() ? ToJson(document->payload()) : ""},
+                                           {"text", document->text()}}));
+        return absl::OkStatus();
+      });
+  command->add_option("COLLECTION", *collection, "Collection")->required();
+  command->add_option("ID", *id, "The document's id")->required();
+}
+
+void AddList(CLI::App& parent, Session& session) {
+  auto collection = std::make_shared<std::string>();
+  auto limit = std::make_shared<size_t>(50);
+  CLI::App* command = session.Add(
+      parent, "list", "Lists documents by id", "tandem --json document list docs --limit 0 > documents.jsonl",
+      [collection, limit](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<std::vector<v1::Document>> documents = client.collections.ListDocuments(*collection, *limit);
+        if (!documents.ok()) return documents.status();
+        Table table({{"ID"}, {"COMMIT", Table::kRight}, {"TEXT"}});
+        for (const v1::Document& document : *documents) {
+          if (out.json) out.PrintLine(ToJson(document));
+          table.AddRow({document.id(), FormatCount(document.commit()), document.text()});
+        }
+        if (!out.json) out.PrintTable(table);
+        return absl::OkStatus();
+      });
+  command->add_option("COLLECTION", *collection, "Collection")->required();
+  command->add_option("--limit", *limit, "How many; 0 is all")->capture_default_str();
+}
+
+void AddCount(CLI::App& parent, Session& session) {
+  auto collection = std::make_shared<std::string>();
+  CLI::App* command = session.Add(parent, "count", "Counts the documents", "tandem document count docs",
+                                  [collection](Client& client, Session& out) -> absl::Status {
+                                    absl::StatusOr<v1::CountDocumentsResponse> count =
+                                        client.collections.CountDocuments(*collection);
+                                    if (!count.ok()) return count.status();
+                                    out.Print(*count, absl::StrCat(FormatCount(count->count()), " documents (commit ",
+                                                                   count->commit(), ")"));
+                                    return absl::OkStatus();
+                                  });
+  command->add_option("COLLECTION", *collection, "Collection")->required();
+}
+
+void AddDelete(CLI::App& parent, Session& session) {
+  auto collection = std::make_shared<std::string>();
+  auto ids = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = session.Add(
+      parent, "delete", "Deletes documents by id", "tandem document delete docs df du",
+      [collection, ids](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<v1::DeleteDocumentsResponse> response = client.collections.DeleteDocuments(*collection, *ids);
+        if (!response.ok()) return response.status();
+        out.Print(*response, absl::StrCat(FormatCount(response->deleted()), " of ", FormatCount(static_cast<int64_t>(ids->size())),
+                                          " documents were there and are deleted (commit ", response->commit(), ")"));
+        return absl::OkStatus();
+      });
+  command->add_option("COLLECTION", *collection, "Collection")->required();
+  command->add_option("IDS", *ids, "The documents' ids")->required();
+}
+
+}  // namespace
+
+void AddDocumentCommands(CLI::App& app, Session& session) {
+  CLI::App* document = app.add_subcommand("document", "The documents of a collection");
+  document->require_subcommand(1);
+  AddImport(*document, session);
+  AddUpsert(*document, session);
+  AddGet(*document, session);
+  AddList(*document, session);
+  AddCount(*document, session);
+  AddDelete(*document, session);
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,54 @@
+#pragma once
+// A file of records on its way into a dataset or collection: bar, refused lines, summary.
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/format.h"
+#include "client/cli/line_input.h"
+#include "client/cli/progress_bar.h"
+#include "client/cli/session.h"
+#include "client/progress.h"
+
+namespace tandem::cli {
+
+struct FileUpload {
+  std::string path;        // "-" is the standard input.
+  std::string unit;        // "examples"
+  std::string parent;      // "datasets/pairs", for the summary.
+  std::string request_id;  // May be empty.
+};
+
+std::string RefusalText(const v1::ItemError& error);
+void PrintUploadSummary(Session& session, const FileUpload& upload, const UploadProgress& done, int64_t refused);
+
+// `parse` turns a line into StatusOr<Item>; `start` uploads: (source, options, callbacks) -> StatusOr<UploadProgress>.
+template <class Item, class Parse, class Start>
+absl::Status UploadRecords(Session& session, const FileUpload& upload, Parse parse, Start start) {
+  absl::StatusOr<LineInput> input = LineInput::Open(upload.path);
+  if (!input.ok()) return input.status();
+  ProgressBar bar(session.progress_output(), "uploading", upload.unit);
+  RefusedLines refused(input->name(), [&](const std::string& line) { bar.Say(line); });
+  UploadOptions options;
+  options.request_id = upload.request_id;
+  UploadCallbacks callbacks;
+  callbacks.on_progress = [&](const UploadProgress& progress) {
+    ProgressView view;
+    view.done = static_cast<double>(progress.accepted);
+    view.fraction = input->fraction();
+    bar.Update(std::move(view));
+  };
+  callbacks.on_refused = [&](int64_t line, const v1::ItemError& error) { refused.Add(line, RefusalText(error)); };
+  callbacks.on_resume = [&](const absl::Status& error) {
+    bar.Say(absl::StrCat("the connection broke, going on where it did: ", std::string(error.message())));
+  };
+  absl::StatusOr<UploadProgress> done = start(RecordsOf<Item>(&*input, &refused, parse), options, callbacks);
+  bar.Finish();
+  if (!done.ok()) return done.status();
+  PrintUploadSummary(session, upload, *done, refused.count());
+  return refused.Summary(done->accepted);
+}
+
+}  // namespace tandem::cli

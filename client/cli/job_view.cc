@@ -1,0 +1,119 @@
+#include "client/cli/job_view.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/format.h"
+#include "client/cli/progress_bar.h"
+#include "client/names.h"
+
+namespace tandem::cli {
+namespace {
+
+// Turns events into what the bar shows. Not thread-safe.
+class TrainingBar {
+ public:
+  explicit TrainingBar(ProgressOutput output) : bar_(std::move(output), "training", "steps") {}
+
+  void Show(const v1::JobEvent& event) {
+    switch (event.event_case()) {
+      case v1::JobEvent::kStep:
+        step_ = event.step();
+        Draw();
+        break;
+      case v1::JobEvent::kValidation:
+        ndcg_ = event.validation().metrics().ndcg_at_10();
+        bar_.Say(ValidationLine(event.validation()));
+        Draw();
+        break;
+      case v1::JobEvent::kStateChanged:
+        bar_.Say(absl::StrCat("job is ", EnumName(v1::Job::State_Name(event.state_changed())),
+                              event.attempt() > 1 ? absl::StrCat(", attempt ", event.attempt()) : ""));
+        break;
+      case v1::JobEvent::kMessage:
+        bar_.Say(event.message().text());
+        break;
+      case v1::JobEvent::kCheckpoint:
+      case v1::JobEvent::kHeartbeat:
+      case v1::JobEvent::EVENT_NOT_SET:
+        break;
+    }
+  }
+
+  void Say(const std::string& line) { bar_.Say(line); }
+  void Finish() { bar_.Finish(); }
+
+ private:
+  static std::string ValidationLine(const v1::JobEvent::Validation& validation) {
+    const v1::RetrievalMetrics& metrics = validation.metrics();
+    return absl::StrCat("validation at step ", validation.step(), ": nDCG@10 ", FormatMetric(metrics.ndcg_at_10()),
+                        ", recall@10 ", FormatMetric(metrics.recall_at_10()), ", MRR@10 ",
+                        FormatMetric(metrics.mrr_at_10()), " (", metrics.queries(), " queries)",
+                        validation.best() ? ", best so far" : "");
+  }
+
+  void Draw() {
+    if (step_.step() == 0) return;
+    ProgressView view;
+    view.done = static_cast<double>(step_.step());
+    view.total = static_cast<double>(step_.total_steps());
+    if (step_.has_time_left()) view.left = ToDuration(step_.time_left());
+    view.per_second = 0;  // Pairs, in the note, say more than steps.
+    view.note = absl::StrFormat("loss %.4f  lr %.2g  %.0f pairs/s", step_.loss(), step_.learning_rate(),
+                                step_.pairs_per_second());
+    if (ndcg_) absl::StrAppend(&view.note, "  nDCG@10 ", FormatMetric(*ndcg_));
+    bar_.Update(std::move(view));
+  }
+
+  ProgressBar bar_;
+  v1::JobEvent::TrainingStep step_;
+  std::optional<double> ndcg_;
+};
+
+}  // namespace
+
+std::string DescribeJob(const v1::Job& job) {
+  return RenderFields({
+      {"job", ShortName(job.name())},
+      {"kind", EnumName(v1::Job::Kind_Name(job.kind()))},
+      {"state", EnumName(v1::Job::State_Name(job.state()))},
+      {"base", ShortName(job.base_revision())},
+      {"dataset", ShortName(job.dataset())},
+      {"step", job.total_steps() == 0
+                   ? ""
+                   : absl::StrCat(FormatCount(job.step()), " of ", FormatCount(job.total_steps()))},
+      {"attempt", job.attempt() > 1 ? absl::StrCat(job.attempt()) : ""},
+      {"made", FormatTime(job.create_time())},
+      {"started", FormatTime(job.start_time())},
+      {"ended", FormatTime(job.end_time())},
+      {"revision", ShortName(job.model_revision())},
+      {"error", job.error().message()},
+  });
+}
+
+absl::StatusOr<v1::Job> WatchWithBar(Client& client, Session& session, const std::string& job, int64_t after_sequence,
+                                     bool print_events) {
+  if (session.interactive()) session.Say("Ctrl-C ends the watching, not the job.");
+  TrainingBar bar(session.progress_output());
+  absl::StatusOr<v1::Job> finished = client.jobs.Watch(
+      job, after_sequence,
+      [&](const v1::JobEvent& event) {
+        if (print_events && session.json) session.PrintLine(ToJson(event));
+        bar.Show(event);
+      },
+      [&](const absl::Status& error) {
+        bar.Say(absl::StrCat("the connection broke, going on where it did: ", std::string(error.message())));
+      });
+  bar.Finish();
+  return finished;
+}
+
+absl::Status OutcomeOf(const v1::Job& job) {
+  if (job.state() == v1::Job::SUCCEEDED) return absl::OkStatus();
+  if (job.state() == v1::Job::CANCELLED) return absl::CancelledError(absl::StrCat(job.name(), " was cancelled"));
+  return absl::Status(static_cast<absl::StatusCode>(job.error().code() == 0 ? 2 : job.error().code()),
+                      absl::StrCat(job.name(), " failed: ", job.error().message()));
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,114 @@
+#include "client/cli/release_view.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/format.h"
+#include "client/cli/progress_bar.h"
+#include "client/names.h"
+
+namespace tandem::cli {
+namespace {
+
+std::string Figures(const v1::Evaluation& evaluation) {
+  const v1::RetrievalMetrics& metrics = evaluation.metrics();
+  return absl::StrCat("nDCG@10 ", FormatMetric(metrics.ndcg_at_10()), ", recall@10 ",
+                      FormatMetric(metrics.recall_at_10()), ", MRR@10 ", FormatMetric(metrics.mrr_at_10()), " (",
+                      FormatCount(metrics.queries()), " queries)");
+}
+
+void AddEvaluation(Table* table, const std::string& who, const v1::Evaluation& evaluation) {
+  const v1::RetrievalMetrics& metrics = evaluation.metrics();
+  table->AddRow({who, FormatMetric(metrics.ndcg_at_10()), FormatMetric(metrics.recall_at_10()),
+                 FormatMetric(metrics.mrr_at_10()), FormatMetric(evaluation.index_recall_at_10()),
+                 FormatCount(metrics.queries())});
+}
+
+}  // namespace
+
+std::string DescribeIndex(const v1::IndexSpec& index) {
+  if (index.kind_case() != v1::IndexSpec::kHnsw) return "flat";
+  std::string text = "hnsw";
+  if (index.hnsw().has_m()) absl::StrAppend(&text, " m=", index.hnsw().m());
+  if (index.hnsw().has_ef_construction()) absl::StrAppend(&text, " ef_construction=", index.hnsw().ef_construction());
+  if (index.hnsw().has_ef_search()) absl::StrAppend(&text, " ef_search=", index.hnsw().ef_search());
+  return text;
+}
+
+std::string DescribeRelease(const v1::Release& release) {
+  const v1::Evaluation& evaluation = release.evaluation();
+  const bool evaluated = release.has_evaluation() && !evaluation.evaluation_set().empty();
+  return RenderFields({
+      {"release", ShortName(release.name())},
+      {"state", EnumName(v1::Release::State_Name(release.state()))},
+      {"model", ShortName(release.model_revision())},
+      {"index", DescribeIndex(release.index())},
+      {"made", FormatTime(release.create_time())},
+      {"promoted", FormatTime(release.promote_time())},
+      {"built", absl::StrCat(FormatCount(release.documents_done()), " of ", FormatCount(release.documents_total()),
+                             " documents")},
+      {"commit", absl::StrCat(FormatCount(release.cursor()), " of ", FormatCount(release.target_commit()))},
+      {"evaluation set", ShortName(evaluation.evaluation_set())},
+      {"evaluation", evaluated ? Figures(evaluation) : ""},
+      {"index recall@10", release.has_evaluation() ? FormatMetric(evaluation.index_recall_at_10()) : ""},
+      {"error", release.error().message()},
+  });
+}
+
+std::string DescribePromotion(const v1::PromoteReleaseResponse& response) {
+  std::string text = absl::StrCat(ShortName(response.release().name()), " is live");
+  if (!response.previous().name().empty()) {
+    absl::StrAppend(&text, "; ", ShortName(response.previous().name()), " stays ready for a rollback");
+  }
+  text += "\n";
+  const v1::GateReport& gate = response.gate();
+  if (gate.overridden()) absl::StrAppend(&text, "the gate was overridden: ", gate.reason(), "\n");
+  if (gate.candidate().evaluation_set().empty()) return text;
+  Table table({{"RELEASE"},
+               {"nDCG@10", Table::kRight},
+               {"RECALL@10", Table::kRight},
+               {"MRR@10", Table::kRight},
+               {"INDEX RECALL", Table::kRight},
+               {"QUERIES", Table::kRight}});
+  if (!gate.live().evaluation_set().empty()) AddEvaluation(&table, "live before", gate.live());
+  AddEvaluation(&table, "live now", gate.candidate());
+  text += table.Render();
+  if (!gate.live().evaluation_set().empty()) {
+    absl::StrAppendFormat(&text, "difference of nDCG@10: %+.4f, 95%% interval [%+.4f, %+.4f]\n",
+                          gate.ndcg_difference(), gate.ndcg_difference_lower(), gate.ndcg_difference_upper());
+  }
+  return text;
+}
+
+absl::StatusOr<v1::Release> WatchBuild(Client& client, Session& session, const std::string& release,
+                                       bool print_changes) {
+  if (session.interactive()) session.Say("Ctrl-C ends the watching, not the build.");
+  ProgressBar bar(session.progress_output(), "building", "documents");
+  absl::StatusOr<v1::Release> built = client.releases.Watch(
+      release,
+      [&](const v1::Release& change) {
+        if (print_changes && session.json) session.PrintLine(ToJson(change));
+        ProgressView view;
+        view.done = static_cast<double>(change.documents_done());
+        view.total = static_cast<double>(change.documents_total());
+        if (change.has_time_left()) view.left = ToDuration(change.time_left());
+        if (change.documents_total() > 0 && change.documents_done() == change.documents_total() &&
+            change.state() == v1::Release::BUILDING) {
+          view.note = "indexing and evaluating";
+        }
+        bar.Update(std::move(view));
+      },
+      [&](const absl::Status& error) {
+        bar.Say(absl::StrCat("the connection broke, going on where it did: ", std::string(error.message())));
+      });
+  bar.Finish();
+  return built;
+}
+
+absl::Status OutcomeOf(const v1::Release& release) {
+  if (release.state() != v1::Release::FAILED) return absl::OkStatus();
+  return absl::UnknownError(absl::StrCat(release.name(), " failed: ", release.error().message()));
+}
+
+}  // namespace tandem::cli

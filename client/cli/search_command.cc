@@ -1,0 +1,142 @@
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "client/cli/commands.h"
+#include "client/cli/format.h"
+#include "client/error.h"
+#include "client/names.h"
+
+namespace tandem::cli {
+namespace {
+
+struct Options {
+  std::string collection, vector_file, model_revision;
+  std::vector<std::string> texts, like;
+  std::optional<int32_t> top_k, offset, ef_search;
+  std::optional<float> min_score;
+  std::optional<int64_t> min_commit;
+  bool ids_only = false;
+};
+
+// Numbers separated by white space, commas or brackets: plain text as well as a JSON array.
+absl::StatusOr<v1::Vector> ReadVector(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
+  const std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  v1::Vector vector;
+  for (absl::string_view word : absl::StrSplit(content, absl::ByAnyChar(" \t\r\n,[]"), absl::SkipEmpty())) {
+    float value = 0;
+    if (!absl::SimpleAtof(word, &value)) return BadInput(path, absl::StrCat("'", word, "' is no number"));
+    vector.add_values(value);
+  }
+  if (vector.values().empty()) return BadInput(path, "has no numbers");
+  return vector;
+}
+
+v1::SearchRequest Settings(const Options& options) {
+  v1::SearchRequest request;
+  if (options.top_k) request.set_top_k(*options.top_k);
+  if (options.offset) request.set_offset(*options.offset);
+  if (options.ef_search) request.set_ef_search(*options.ef_search);
+  if (options.min_score) request.set_min_score(*options.min_score);
+  request.set_view(options.ids_only ? v1::SearchRequest::IDS : v1::SearchRequest::FULL);
+  return request;
+}
+
+absl::StatusOr<std::vector<v1::SearchRequest>> Requests(const Options& options) {
+  std::vector<v1::SearchRequest> requests;
+  for (const std::string& text : options.texts) {
+    requests.push_back(Settings(options));
+    requests.back().set_text(text);
+  }
+  if (!options.like.empty()) {
+    requests.push_back(Settings(options));
+    for (const std::string& id : options.like) requests.back().mutable_documents()->add_ids(id);
+  }
+  if (!options.vector_file.empty()) {
+    absl::StatusOr<v1::Vector> vector = ReadVector(options.vector_file);
+    if (!vector.ok()) return vector.status();
+    requests.push_back(Settings(options));
+    *requests.back().mutable_vector()->mutable_vector() = *std::move(vector);
+    requests.back().mutable_vector()->set_model_revision(ModelOrRevisionName(options.model_revision));
+  }
+  if (requests.empty()) return BadInput("search", "give a TEXT, --like ID or --vector-file FILE");
+  return requests;
+}
+
+std::string Title(const v1::SearchRequest& request) {
+  if (request.has_text()) return request.text();
+  return request.has_documents() ? "documents like the given ones" : "the vector's neighbours";
+}
+
+void PrintHits(Session& out, const v1::SearchRequest& request, const v1::SearchResponse& response) {
+  if (out.json) return out.PrintLine(ToJson(response));
+  out.PrintLine(absl::StrCat(Title(request), "   [", ShortName(response.release()), ", commit ", response.commit(),
+                             response.truncated() ? ", query truncated" : "", "]"));
+  Table table({{"", Table::kRight}, {"SCORE", Table::kRight}, {"ID"}, {"TEXT"}});
+  int rank = request.offset();
+  for (const v1::Hit& hit : response.hits()) {
+    table.AddRow({absl::StrCat(++rank), absl::StrFormat("%.4f", hit.score()), hit.id(), hit.document().text()});
+  }
+  out.PrintTable(table);
+}
+
+absl::Status RunSearch(Client& client, Session& out, const Options& options) {
+  absl::StatusOr<std::vector<v1::SearchRequest>> requests = Requests(options);
+  if (!requests.ok()) return requests.status();
+  if (requests->size() == 1) {
+    v1::SearchRequest request = requests->front();
+    request.set_collection(options.collection);
+    if (options.min_commit) request.set_min_commit(*options.min_commit);
+    absl::StatusOr<v1::SearchResponse> response = client.search.Query(request);
+    if (!response.ok()) return response.status();
+    PrintHits(out, request, *response);
+    return absl::OkStatus();
+  }
+  v1::BatchSearchRequest batch;
+  batch.set_collection(options.collection);
+  if (options.min_commit) batch.set_min_commit(*options.min_commit);
+  for (const v1::SearchRequest& request : *requests) *batch.add_searches() = request;
+  absl::StatusOr<v1::BatchSearchResponse> responses = client.search.QueryBatch(std::move(batch));
+  if (!responses.ok()) return responses.status();
+  for (int i = 0; i < responses->responses_size(); ++i) {
+    PrintHits(out, (*requests)[static_cast<size_t>(i)], responses->responses(i));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddSearchCommand(CLI::App& app, Session& session) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = session.Add(
+      app, "search", "Finds the documents nearest to a text, to other documents, or to a vector",
+      "tandem search docs 'show free disk space' --top-k 3\n"
+      "tandem search docs --like df,du\n"
+      "tandem --json search docs --vector-file v.json --model-revision mini/r1",
+      [options](Client& client, Session& out) { return RunSearch(client, out, *options); });
+  command->add_option("COLLECTION", options->collection, "Collection")->required();
+  command->add_option("TEXT", options->texts, "What is asked; several are answered by one release");
+  command->add_option("--like", options->like, "Ids of documents, separated by commas")->delimiter(',');
+  CLI::Option* revision = command->add_option("--model-revision", options->model_revision,
+                                              "MODEL/REVISION that made the vector");
+  command->add_option("--vector-file", options->vector_file, "File with a vector: numbers or a JSON array")->needs(revision);
+  command->add_option("--top-k", options->top_k, "Hits, 1 to 1000 [10]");
+  command->add_option("--offset", options->offset, "Skip so many of the best hits");
+  command->add_option("--min-score", options->min_score, "Leave out hits below it");
+  command->add_option("--min-commit", options->min_commit, "Wait until this write is searchable");
+  command->add_option("--ef-search", options->ef_search, "hnsw: candidates while searching");
+  command->add_flag("--ids-only", options->ids_only, "Ids and scores without the documents");
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,45 @@
+#pragma once
+// What a training job was asked to do, beyond its row: JobRecord.options_json. And where its files lie.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/jobs/training_jobs.h"
+#include "server/storage/records.h"
+
+namespace tandem {
+
+// The form of options_json reaches disk: {"trainer": options of the trainer without paths of this machine,
+// "base_model", "base_revision", "dataset_commit", "validation_dataset"}.
+struct JobPlan {
+  std::string trainer_options;  // JSON.
+  std::string base_model, base_revision;
+  int64_t dataset_commit = 0;
+  std::string validation_dataset;
+};
+
+std::string ToOptionsJson(const JobPlan& plan);
+absl::StatusOr<JobPlan> JobPlanFromOptionsJson(const std::string& options_json);  // DATA_LOSS names what is missing.
+
+std::filesystem::path JobDirectory(const std::filesystem::path& data_directory, std::string_view tenant,
+                                   std::string_view id);
+std::filesystem::path RevisionDirectory(const std::filesystem::path& data_directory, std::string_view tenant,
+                                        std::string_view model, std::string_view revision);
+
+// Checks the request against the store, writes the job's directory with its first event, and publishes it. Returns the
+// row that is to be stored; the caller stores it. Nothing is left behind on an error.
+absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, const TrainingJobRequest& request,
+                                            MetaStore* store);
+
+// Moves the result of a trainer that is done below models/ and records it: the revision, whose id is the job's, and
+// `job` (end_time is set here) become visible in one transaction. Safe to repeat after a crash at any point.
+absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_directory, const JobRecord& job,
+                                        MetaStore* store);
+
+// Whether there is something for PublishResult to publish.
+bool HasResult(const std::filesystem::path& data_directory, const JobRecord& job);
+
+}  // namespace tandem

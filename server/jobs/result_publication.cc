@@ -1,0 +1,109 @@
+// How the result of a training job becomes a model revision.
+
+#include <system_error>
+
+#include "absl/time/clock.h"
+#include "server/base/files.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/jobs/job_events.h"
+#include "server/jobs/job_plan.h"
+
+namespace tandem {
+
+namespace {
+
+constexpr char kWeightsFile[] = "model.safetensors";
+
+struct TrainerResult {
+  int64_t parameters = 0;
+  std::optional<RetrievalMetrics> metrics;
+};
+
+absl::StatusOr<RetrievalMetrics> MetricsOf(const nlohmann::json& json, const std::filesystem::path& path) {
+  RetrievalMetrics metrics;
+  const std::pair<const char*, double*> figures[] = {{"ndcg_at_10", &metrics.ndcg_at_10},
+                                                     {"recall_at_10", &metrics.recall_at_10},
+                                                     {"mrr_at_10", &metrics.mrr_at_10},
+                                                     {"recall_at_1", &metrics.recall_at_1}};
+  for (const auto& [key, figure] : figures) {
+    if (!json.is_object() || !json.contains(key) || !json[key].is_number()) {
+      return absl::DataLossError(Concat(path.string(), ": metrics: no number \"", key, "\""));
+    }
+    *figure = json[key].get<double>();
+  }
+  if (!json.contains("queries") || !json["queries"].is_number_integer()) {
+    return absl::DataLossError(Concat(path.string(), ": metrics: no number \"queries\""));
+  }
+  metrics.queries = json["queries"].get<int>();
+  return metrics;
+}
+
+absl::StatusOr<TrainerResult> ReadResult(const std::filesystem::path& job_directory) {
+  const std::filesystem::path path = job_directory / kResultFile;
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("parameters") || !json["parameters"].is_number_integer() ||
+      !json.contains("metrics")) {
+    return absl::DataLossError(Concat(path.string(), ": must have \"parameters\" and \"metrics\""));
+  }
+  TrainerResult result;
+  result.parameters = json["parameters"].get<int64_t>();
+  if (!json["metrics"].is_null()) {
+    ASSIGN_OR_RETURN(result.metrics, MetricsOf(json["metrics"], path));
+  }
+  return result;
+}
+
+bool IsDirectory(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
+std::filesystem::path FinalDirectory(const std::filesystem::path& data_directory, const JobRecord& job) {
+  return RevisionDirectory(data_directory, job.tenant, job.target_model, job.id);
+}
+
+}  // namespace
+
+bool HasResult(const std::filesystem::path& data_directory, const JobRecord& job) {
+  return IsDirectory(JobDirectory(data_directory, job.tenant, job.id) / kResultDirectory) ||
+         IsDirectory(FinalDirectory(data_directory, job));
+}
+
+absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_directory, const JobRecord& job,
+                                        MetaStore* store) {
+  const std::filesystem::path directory = JobDirectory(data_directory, job.tenant, job.id);
+  const std::filesystem::path destination = FinalDirectory(data_directory, job);
+  ASSIGN_OR_RETURN(const JobPlan plan, JobPlanFromOptionsJson(job.options_json));
+  ASSIGN_OR_RETURN(const TrainerResult result, ReadResult(directory));
+  ASSIGN_OR_RETURN(const ModelRevisionRecord base,
+                   store->GetModelRevision(job.tenant, plan.base_model, plan.base_revision));
+  if (IsDirectory(directory / kResultDirectory)) {
+    RETURN_IF_ERROR(CreateDirectories(destination.parent_path()));
+    RETURN_IF_ERROR(PublishDirectory(directory / kResultDirectory, destination));
+  }
+  ModelRevisionRecord revision;
+  revision.tenant = job.tenant;
+  revision.model = job.target_model;
+  revision.id = job.id;
+  revision.create_time = absl::Now();
+  revision.architecture = base.architecture;
+  revision.parameters = result.parameters;
+  revision.contract = base.contract;
+  revision.parent = job.base_revision;
+  revision.dataset = job.dataset;
+  revision.dataset_commit = plan.dataset_commit;
+  revision.job = job.id;
+  revision.options_json = plan.trainer_options;
+  revision.validation = result.metrics;
+  ASSIGN_OR_RETURN(revision.sha256, FileSha256(destination / kWeightsFile));
+  JobRecord finished = job;
+  finished.state = JobState::kSucceeded;
+  finished.end_time = absl::Now();
+  finished.result_revision = Concat("models/", revision.model, "/revisions/", revision.id);
+  RETURN_IF_ERROR(store->FinishTraining(finished, revision));
+  return finished;
+}
+
+}  // namespace tandem

@@ -1,0 +1,50 @@
+#pragma once
+// One run of tandem-trainer: a process in a group of its own, at idle priority, that ends when tandemd ends. It holds a
+// lock on <job directory>/lock, so that a server that starts after a crash can tell that the old trainer still runs and
+// end it before it starts another. Not thread-safe; Start must be called from a thread that lives as long as the
+// process may: the kernel sends the parent-death signal when that thread ends.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace tandem {
+
+// How a trainer ended: with an exit code, or by a signal.
+struct TrainerEnd {
+  int exit_code = -1;  // -1: a signal ended it.
+  int signal = 0;
+
+  std::string Describe() const;  // "was ended by signal 9 (Killed)", "exited with code 7".
+};
+
+class TrainerProcess {
+ public:
+  // stdin is /dev/null, stdout and stderr are appended to the directory's trainer.log. Ends a trainer of an earlier
+  // server first, see EndOldTrainer. INTERNAL with errno's text when the binary cannot be run.
+  static absl::StatusOr<TrainerProcess> Start(const std::filesystem::path& binary,
+                                              const std::filesystem::path& job_directory, int threads);
+
+  pid_t pid() const { return pid_; }
+  std::optional<TrainerEnd> Poll();  // Set once it has ended; never blocks.
+  void Terminate();                  // SIGTERM to the group.
+  void Kill();                       // SIGKILL to the group.
+  int64_t ResidentBytes() const;     // 0 when it cannot be read.
+
+ private:
+  explicit TrainerProcess(pid_t pid) : pid_(pid) {}
+  pid_t pid_;
+};
+
+// Waits until no trainer runs in the directory: one that a server before this one left gets SIGTERM, and SIGKILL
+// after `grace`. INTERNAL when it does not end.
+absl::Status EndOldTrainer(const std::filesystem::path& job_directory, absl::Duration grace);
+
+}  // namespace tandem

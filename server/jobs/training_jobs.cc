@@ -1,0 +1,150 @@
+#include "server/jobs/training_jobs.h"
+
+#include <utility>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/time/clock.h"
+#include "server/base/event_log.h"
+#include "server/base/files.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/jobs/job_events.h"
+#include "server/jobs/job_plan.h"
+#include "server/jobs/training_jobs_rep.h"
+
+namespace tandem {
+
+namespace {
+
+constexpr absl::Duration kWatchPoll = absl::Milliseconds(200);
+constexpr absl::Duration kHeartbeat = absl::Seconds(5);
+
+}  // namespace
+
+TrainingJobs::TrainingJobs(const TrainingJobsOptions& options, MetaStore* store)
+    : rep_(std::make_unique<Rep>(options, store)) {}
+
+TrainingJobs::~TrainingJobs() { Shutdown(); }
+
+absl::Status TrainingJobs::Start() {
+  RETURN_IF_ERROR(CreateDirectories(rep_->options.data_directory / "jobs"));
+  RETURN_IF_ERROR(rep_->RemoveOrphans());
+  ASSIGN_OR_RETURN(const std::vector<JobRecord> running, rep_->store->AllJobs(JobState::kRunning));
+  for (const JobRecord& job : running) RETURN_IF_ERROR(rep_->Recover(job));
+  rep_->supervisor = std::thread([rep = rep_.get()] { rep->Supervise(); });
+  return absl::OkStatus();
+}
+
+void TrainingJobs::Shutdown() {
+  {
+    absl::MutexLock lock(&rep_->mutex);
+    rep_->stopping = true;
+    rep_->changed.SignalAll();
+  }
+  if (rep_->supervisor.joinable()) rep_->supervisor.join();
+}
+
+absl::StatusOr<JobRecord> TrainingJobs::Submit(const TrainingJobRequest& request,
+                                               const MetaStore::Request* idempotency) {
+  ASSIGN_OR_RETURN(JobRecord job, WriteJobDirectory(rep_->options, request, rep_->store));
+  std::optional<MetaStore::Request> answered;
+  if (idempotency != nullptr) {
+    answered = *idempotency;
+    answered->answer = Concat("jobs/", job.id);
+  }
+  const absl::Status created = rep_->store->CreateJob(job, answered ? &*answered : nullptr);
+  if (!created.ok()) {
+    RemoveTree(rep_->DirectoryOf(job)).IgnoreError();  // Without a row, the next Start removes it.
+    return created;
+  }
+  absl::MutexLock lock(&rep_->mutex);
+  rep_->changed.SignalAll();
+  return job;
+}
+
+absl::StatusOr<JobRecord> TrainingJobs::Cancel(std::string_view tenant, std::string_view id) {
+  JobRecord job;
+  {
+    absl::MutexLock lock(&rep_->mutex);
+    ASSIGN_OR_RETURN(job, rep_->store->GetJob(tenant, id));
+    if (IsFinished(job.state)) return job;
+    job.cancel_requested = true;
+    if (job.state == JobState::kQueued) {
+      job.state = JobState::kCancelled;
+      job.end_time = absl::Now();
+    }
+    RETURN_IF_ERROR(rep_->store->UpdateJob(job));
+    if (rep_->running_tenant == tenant && rep_->running_id == id) rep_->cancel_running = true;
+    rep_->changed.SignalAll();
+  }
+  if (IsFinished(job.state)) RETURN_IF_ERROR(rep_->RecordFinalState(job));
+  return job;
+}
+
+absl::Status TrainingJobs::Delete(std::string_view tenant, std::string_view id) {
+  absl::MutexLock lock(&rep_->mutex);
+  RETURN_IF_ERROR(rep_->store->DeleteJob(tenant, id));
+  return RemoveTree(JobDirectory(rep_->options.data_directory, tenant, id));
+}
+
+absl::StatusOr<JobProgress> TrainingJobs::Progress(std::string_view tenant, std::string_view id) {
+  RETURN_IF_ERROR(rep_->store->GetJob(tenant, id).status());
+  ASSIGN_OR_RETURN(const JobEventsTail tail, ReadEventsTail(JobDirectory(rep_->options.data_directory, tenant, id)));
+  return JobProgress{tail.step, tail.total_steps, tail.last_sequence};
+}
+
+absl::Status TrainingJobs::Watch(std::string_view tenant, std::string_view id, int64_t after_sequence,
+                                 const std::function<bool(const nlohmann::json&)>& send) {
+  EventReader reader(JobDirectory(rep_->options.data_directory, tenant, id) / kEventsFile);
+  for (absl::Time last_sent = absl::Now();;) {
+    ASSIGN_OR_RETURN(const JobRecord job, rep_->store->GetJob(tenant, id));
+    ASSIGN_OR_RETURN(const std::vector<nlohmann::json> events, reader.ReadNew());
+    for (const nlohmann::json& event : events) {
+      if (event["sequence"].get<int64_t>() > after_sequence) {
+        if (!send(event)) return absl::OkStatus();
+        last_sent = absl::Now();
+      }
+      if (IsFinalStateEvent(event)) return absl::OkStatus();
+    }
+    // The row was read before the log: a final row without its event is one whose event is not written yet.
+    if (events.empty() && IsFinished(job.state)) RETURN_IF_ERROR(rep_->RecordFinalState(job));
+    if (absl::Now() - last_sent >= kHeartbeat) {
+      if (!send({{"type", "heartbeat"}})) return absl::OkStatus();
+      last_sent = absl::Now();
+    }
+    absl::MutexLock lock(&rep_->mutex);
+    if (rep_->stopping) return absl::UnavailableError("the server is shutting down");
+    rep_->changed.WaitWithTimeout(&rep_->mutex, kWatchPoll);
+  }
+}
+
+std::filesystem::path TrainingJobs::Rep::DirectoryOf(const JobRecord& job) const {
+  return JobDirectory(options.data_directory, job.tenant, job.id);
+}
+
+absl::Status TrainingJobs::Rep::SetState(const JobRecord& job, JobState state, const absl::Status& error) {
+  absl::MutexLock lock(&mutex);
+  ASSIGN_OR_RETURN(JobRecord row, store->GetJob(job.tenant, job.id));
+  row.state = state;
+  row.attempt = job.attempt;
+  if (!row.start_time) row.start_time = job.start_time;
+  if (IsFinished(state)) row.end_time = absl::Now();
+  row.error_code = static_cast<int>(error.code());
+  row.error_message = std::string(error.message());
+  RETURN_IF_ERROR(store->UpdateJob(row));
+  changed.SignalAll();
+  return AppendStateEvent(DirectoryOf(row), row.attempt, state);
+}
+
+absl::Status TrainingJobs::Rep::RecordFinalState(const JobRecord& job) {
+  absl::MutexLock lock(&mutex);
+  RETURN_IF_ERROR(store->GetJob(job.tenant, job.id).status());  // Deleted meanwhile: its directory is gone.
+  ASSIGN_OR_RETURN(const JobEventsTail tail, ReadEventsTail(DirectoryOf(job)));
+  if (tail.has_final_state) return absl::OkStatus();
+  changed.SignalAll();
+  return AppendStateEvent(DirectoryOf(job), job.attempt, job.state);
+}
+
+}  // namespace tandem

@@ -1,0 +1,69 @@
+#pragma once
+// What TrainingJobs' methods and its supervisor thread share.
+//
+// `mutex` makes each change of a job one step: read the row, change it, store it, append the event. It is never held
+// while a trainer is waited for or a result is published.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/jobs/training_jobs.h"
+
+namespace tandem {
+
+class TrainerProcess;
+struct TrainerEnd;
+
+// How one attempt ended.
+struct AttemptEnd {
+  enum class Kind { kDone, kFailed, kCancelled, kStopped, kDied };
+  Kind kind = Kind::kDied;
+  absl::Status error;  // Of kFailed and kDied.
+};
+
+struct TrainingJobs::Rep {
+  Rep(const TrainingJobsOptions& options_in, MetaStore* store_in) : options(options_in), store(store_in) {}
+
+  std::filesystem::path DirectoryOf(const JobRecord& job) const;
+
+  // Start: what the last server left behind.
+  absl::Status RemoveOrphans();
+  absl::Status Recover(JobRecord job);
+
+  // The supervisor thread.
+  void Supervise();
+  std::optional<JobRecord> TakeQueued();
+  void RunJob(JobRecord job);
+  AttemptEnd RunAttempt(const JobRecord& job);
+  AttemptEnd WatchProcess(TrainerProcess& process, const JobRecord& job);
+  // Why a trainer that runs was told to end.
+  enum class Ending { kNone, kStop, kCancel, kHang, kMemory };
+  Ending WaitAndAsk();  // kStop, kCancel or kNone, after a moment.
+  AttemptEnd Judge(const TrainerEnd& end, Ending ending, int64_t resident_bytes, const JobRecord& job) const;
+  void BeginNextAttempt(JobRecord& job, const absl::Status& death);
+  void Settle(const JobRecord& job, const AttemptEnd& end);
+
+  // The row gets `state` (and error, and end_time when it is final), and the log its event.
+  absl::Status SetState(const JobRecord& job, JobState state, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex);
+  // Appends the event of a finished job's state unless it is there: a crash may have come between row and event.
+  absl::Status RecordFinalState(const JobRecord& job) ABSL_LOCKS_EXCLUDED(mutex);
+
+  const TrainingJobsOptions options;
+  MetaStore* const store;
+
+  absl::Mutex mutex;
+  absl::CondVar changed;  // Work came, cancel or stop was asked, an event was appended here.
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::string running_tenant ABSL_GUARDED_BY(mutex), running_id ABSL_GUARDED_BY(mutex);  // Empty: none.
+  bool cancel_running ABSL_GUARDED_BY(mutex) = false;
+  std::thread supervisor;
+};
+
+}  // namespace tandem

@@ -1,0 +1,302 @@
+#include "server/release/follower.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/time/clock.h"
+#include "server/base/files.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+
+namespace tandem {
+namespace {
+
+constexpr int kStepVersions = 128;            // Small, so that a builder's step does not keep the live release waiting.
+constexpr int64_t kStepTextBytes = 64 << 10;  // About as many tokens as four of the embedding queue's batches.
+constexpr int kReplayVectors = 4096;
+constexpr int kReplayVersions = 20000;
+constexpr int64_t kSealShare = 10;  // Sealing waits for a fresh part of at least this share of the sealed one.
+
+VectorIndexOptions IndexOptions(const ReleaseRecord& record) {
+  VectorIndexOptions options;
+  options.dimensions = record.contract.dimensions;
+  options.metric =
+      record.contract.metric == MetricKind::kCosine ? VectorMetric::kCosine : VectorMetric::kInnerProduct;
+  options.kind = record.index.kind == IndexKind::kHnsw ? VectorIndexKind::kHnsw : VectorIndexKind::kFlat;
+  options.hnsw_m = record.index.hnsw_m;
+  options.hnsw_ef_construction = record.index.hnsw_ef_construction;
+  options.hnsw_ef_search = record.index.hnsw_ef_search;
+  return options;
+}
+
+std::shared_ptr<ActiveRelease> MakeActive(const ReleaseRecord& record, std::shared_ptr<const Encoder> encoder) {
+  auto active = std::make_shared<ActiveRelease>();
+  active->id = record.id;
+  active->model = record.model;
+  active->revision = record.revision;
+  active->encoder = std::move(encoder);
+  active->spec = record.index;
+  return active;
+}
+
+bool SupersededBy(const DocumentVersion& version, int64_t commit) {
+  return version.superseded_by > 0 && version.superseded_by <= commit;
+}
+
+}  // namespace
+
+Follower::Follower(const ReleaseOptions& options, const ReleaseRecord& record,
+                   const std::filesystem::path& collection_directory, std::shared_ptr<const Encoder> encoder,
+                   std::shared_ptr<DocumentStore> documents, EmbeddingQueue* queue)
+    : options_(options),
+      record_(record),
+      directory_(collection_directory, record.id),
+      documents_(std::move(documents)),
+      queue_(queue),
+      active_(MakeActive(record, std::move(encoder))),
+      release_(active_) {}
+
+absl::StatusOr<std::unique_ptr<Follower>> Follower::Open(const ReleaseOptions& options, const ReleaseRecord& record,
+                                                         const std::filesystem::path& collection_directory,
+                                                         std::shared_ptr<const Encoder> encoder,
+                                                         std::shared_ptr<DocumentStore> documents,
+                                                         EmbeddingQueue* queue, bool building) {
+  std::unique_ptr<Follower> follower(
+      new Follower(options, record, collection_directory, std::move(encoder), std::move(documents), queue));
+  if (follower->active_->encoder->contract().dimensions != record.contract.dimensions) {
+    return absl::DataLossError(Concat(follower->Name(), ": the encoder of models/", record.model, "/revisions/",
+                                      record.revision, " makes ", follower->active_->encoder->contract().dimensions,
+                                      " dimensions, the release's contract says ", record.contract.dimensions));
+  }
+  RETURN_IF_ERROR(follower->directory_.Prepare());
+  RETURN_IF_ERROR(follower->OpenIndex());
+  follower->counted_commit_ = follower->cursor();
+  follower->documents_at_open_ = follower->documents_to_do_ = follower->active_->index->snapshot()->size();
+  if (building || follower->directory_.Rebuilding()) RETURN_IF_ERROR(follower->StartBuilding());
+  return follower;
+}
+
+std::string Follower::Name() const {
+  return Concat("collections/", record_.collection, "/releases/", record_.id);
+}
+
+absl::Status Follower::OpenIndex() {
+  ASSIGN_OR_RETURN(const DocumentStore::Cursor stored, documents_->GetCursor(record_.id));
+  absl::Status status = OpenNewestSealed(stored.sealed_commit, stored.commit);
+  if (status.ok()) status = ReplayStored(stored.commit);
+  if (absl::IsDataLoss(status)) status = StartAgain(status);
+  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(directory_.KeepOnly(sealed_commit_));
+  if (sealed_commit_ > stored.sealed_commit) RETURN_IF_ERROR(documents_->MarkSealed(record_.id, sealed_commit_));
+  return absl::OkStatus();
+}
+
+// A directory is of use when the store still has every vector after it, and when the cursor has come as far.
+absl::Status Follower::OpenNewestSealed(int64_t sealed_commit, int64_t cursor) {
+  ASSIGN_OR_RETURN(const std::vector<int64_t> commits, directory_.SealedCommits());
+  absl::Status damage = absl::DataLossError(
+      Concat(directory_.SealedPath(sealed_commit).string(), " is missing: the cursor says it is sealed"));
+  for (const int64_t commit : commits) {
+    if (commit < sealed_commit || commit > cursor) continue;
+    absl::StatusOr<std::unique_ptr<VectorIndex>> index = VectorIndex::Open(directory_.SealedPath(commit));
+    if (index.ok() && (*index)->options().dimensions == record_.contract.dimensions &&
+        (*index)->snapshot()->commit() == commit) {
+      active_->index = *std::move(index);
+      sealed_commit_ = commit;
+      return absl::OkStatus();
+    }
+    damage = index.ok() ? absl::DataLossError(Concat(directory_.SealedPath(commit).string(), ": is of another release"))
+                        : absl::DataLossError(index.status().message());
+    spdlog::error("{}: {}", Name(), std::string(damage.message()));
+  }
+  if (sealed_commit > 0) return damage;
+  sealed_commit_ = 0;
+  ASSIGN_OR_RETURN(active_->index, VectorIndex::Create(IndexOptions(record_)));
+  return absl::OkStatus();
+}
+
+// Stored vectors after the sealed commit, then the versions that were replaced since, as the log has them.
+absl::Status Follower::ReplayStored(int64_t cursor) {
+  int64_t commit = sealed_commit_;
+  const auto dimensions = static_cast<size_t>(record_.contract.dimensions);
+  while (commit < cursor) {
+    ASSIGN_OR_RETURN(const DocumentStore::Vectors vectors,
+                     documents_->ReadVectors(record_.id, commit, kReplayVectors, record_.contract.dimensions));
+    if (vectors.commits.empty()) break;
+    if (vectors.values.size() != vectors.commits.size() * dimensions || vectors.commits.back() > cursor) {
+      return absl::DataLossError(Concat("the stored vectors after commit ", commit, " do not fit cursor ", cursor,
+                                        " and ", dimensions, " dimensions"));
+    }
+    commit = vectors.commits.back();
+    RETURN_IF_ERROR(active_->index->Apply(commit, vectors.commits, vectors.values, {}));
+  }
+  std::vector<int64_t> removed;
+  for (int64_t after = sealed_commit_; after < cursor;) {
+    ASSIGN_OR_RETURN(const std::vector<DocumentVersion> versions,
+                     documents_->ReadLog(after, kReplayVersions, INT64_MAX, 0, /*with_text=*/false));
+    if (versions.empty()) break;
+    for (const DocumentVersion& version : versions) {
+      if (version.commit <= cursor && version.previous > 0) removed.push_back(version.previous);
+    }
+    after = versions.back().commit;
+  }
+  if (cursor > sealed_commit_) RETURN_IF_ERROR(active_->index->Apply(cursor, {}, {}, removed));
+  cursor_ = cursor;
+  return absl::OkStatus();
+}
+
+// The marker comes first: from then on, whatever a crash leaves is not taken for a whole index.
+absl::Status Follower::StartAgain(const absl::Status& reason) {
+  spdlog::error("{}: its index is built again from the commit log: {}", Name(), std::string(reason.message()));
+  RETURN_IF_ERROR(directory_.MarkRebuilding());
+  RETURN_IF_ERROR(documents_->DropFollower(record_.id));
+  RETURN_IF_ERROR(directory_.KeepOnly(0));
+  sealed_commit_ = 0;
+  cursor_ = 0;
+  ASSIGN_OR_RETURN(active_->index, VectorIndex::Create(IndexOptions(record_)));
+  return absl::OkStatus();
+}
+
+absl::Status Follower::StartBuilding() {
+  build_commit_ = documents_->head();
+  from_the_start_ = cursor() == 0;
+  counted_commit_ = build_commit_;
+  ASSIGN_OR_RETURN(documents_to_do_, documents_->CountLog(0, build_commit_));
+  ASSIGN_OR_RETURN(const int64_t left, documents_->CountLog(cursor(), build_commit_));
+  documents_at_open_ = std::max<int64_t>(documents_to_do_ - left, 0);
+  {
+    absl::MutexLock lock(&mutex_);
+    start_time_ = absl::Now();
+  }
+  caught_up_ = false;
+  return NoteCaughtUp();
+}
+
+absl::Status Follower::NoteCaughtUp() {
+  if (caught_up() || cursor() < build_commit_) return absl::OkStatus();
+  if (directory_.Rebuilding()) {
+    RETURN_IF_ERROR(directory_.ClearRebuilding());
+    spdlog::info("{}: its index is whole again, at commit {}", Name(), cursor());
+  }
+  caught_up_.store(true, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+absl::Status Follower::Step(int64_t up_to) {
+  if (!pending_) {
+    if (cursor() >= up_to) return NoteCaughtUp();
+    ASSIGN_OR_RETURN(pending_, Embed(up_to));
+  }
+  RETURN_IF_ERROR(Commit(*pending_));
+  {
+    absl::MutexLock lock(&mutex_);
+    embedded_ += static_cast<int64_t>(pending_->labels.size());
+    passed_over_ += pending_->passed_over;
+  }
+  cursor_.store(pending_->commit, std::memory_order_release);
+  pending_.reset();
+  return NoteCaughtUp();
+}
+
+// A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded; the
+// version that it replaced is removed all the same. Only a build that began at commit 0 may have the store leave such
+// versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
+absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to) {
+  const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
+  ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
+                   documents_->ReadLog(cursor(), kStepVersions, kStepTextBytes, skip));
+  Batch batch;
+  batch.commit = versions.empty() ? up_to : std::min(versions.back().commit, up_to);
+  std::erase_if(versions, [&](const DocumentVersion& version) { return version.commit > up_to; });
+  const int64_t seen_from = std::max(batch.commit, caught_up() ? 0 : build_commit_);
+  std::vector<std::string> texts;
+  for (DocumentVersion& version : versions) {
+    if (version.previous > 0) batch.removed.push_back(version.previous);
+    if (version.deleted || SupersededBy(version, seen_from)) {
+      if (version.commit > counted_commit_) ++batch.passed_over;
+      continue;
+    }
+    batch.labels.push_back(version.commit);
+    texts.push_back(std::move(version.text));
+  }
+  if (texts.empty()) return batch;
+  ASSIGN_OR_RETURN(EmbeddedTexts embedded, queue_->Embed(release_->encoder, texts, InputRole::kDocument,
+                                                         EmbeddingPriority::kBulk, absl::InfiniteFuture()));
+  const auto odd = std::find_if_not(embedded.vectors.begin(), embedded.vectors.end(),
+                                    [](float value) { return std::isfinite(value); });
+  if (odd != embedded.vectors.end()) {
+    const auto row = (odd - embedded.vectors.begin()) / record_.contract.dimensions;
+    return absl::InternalError(Concat("the document version of commit ", batch.labels[static_cast<size_t>(row)],
+                                      " has a vector that is not finite"));
+  }
+  batch.vectors = std::move(embedded.vectors);
+  return batch;
+}
+
+absl::Status Follower::Commit(Batch& batch) {
+  // An earlier try may have committed although it was told otherwise, or have failed between the store and the index.
+  ASSIGN_OR_RETURN(const DocumentStore::Cursor stored, documents_->GetCursor(record_.id));
+  if (stored.commit < batch.commit) {
+    RETURN_IF_ERROR(documents_->Advance(record_.id, batch.commit, batch.labels, batch.vectors,
+                                        record_.contract.dimensions));
+  }
+  return active_->index->Apply(batch.commit, batch.labels, batch.vectors, batch.removed);
+}
+
+bool Follower::WantsSeal() const {
+  const std::shared_ptr<const IndexSnapshot> snapshot = release_->index->snapshot();
+  const int64_t sealed = snapshot->size() + snapshot->tombstone_count() - snapshot->fresh_count();
+  const int64_t limit = std::max(options_.seal_fresh, sealed / kSealShare);
+  return snapshot->fresh_count() > limit || snapshot->tombstone_count() > limit;
+}
+
+bool Follower::HasUnsealed() const { return cursor() > sealed_commit_.load(std::memory_order_acquire); }
+
+absl::Status Follower::WriteSealed() {
+  const std::shared_ptr<const IndexSnapshot> snapshot = release_->index->snapshot();
+  const std::filesystem::path final_path = directory_.SealedPath(snapshot->commit());
+  // What an earlier try published without being adopted.
+  if (snapshot->commit() != sealed_commit_) RETURN_IF_ERROR(RemoveTree(final_path));
+  ASSIGN_OR_RETURN(const std::filesystem::path staging, MakeStagingDirectory(final_path));
+  absl::Status status =
+      VectorIndex::WriteSealed(*snapshot, release_->index->options(), staging, options_.index_threads);
+  if (status.ok()) status = PublishDirectory(staging, final_path);
+  if (!status.ok()) {
+    RemoveTree(staging).IgnoreError();  // The next Prepare clears what is left.
+    return status;
+  }
+  published_commit_ = snapshot->commit();
+  return absl::OkStatus();
+}
+
+// The index opens the files, and so checks them, before the store may drop the vectors that they replace.
+absl::Status Follower::AdoptSealed() {
+  const int64_t commit = published_commit_;
+  RETURN_IF_ERROR(active_->index->AdoptSealed(directory_.SealedPath(commit)));
+  sealed_commit_.store(commit, std::memory_order_release);
+  RETURN_IF_ERROR(documents_->MarkSealed(record_.id, commit));
+  return directory_.KeepOnly(commit);
+}
+
+BuildProgress Follower::Progress() const {
+  BuildProgress progress;
+  progress.target_commit = documents_->head();
+  absl::MutexLock lock(&mutex_);
+  progress.cursor = cursor();
+  progress.documents_done = documents_at_open_ + embedded_;
+  const int64_t written_since = std::max<int64_t>(progress.target_commit - counted_commit_, 0) - passed_over_;
+  progress.documents_total = std::max(progress.documents_done, documents_to_do_ + written_since);
+  if (progress.cursor >= progress.target_commit) progress.documents_total = progress.documents_done;
+  const int64_t left = progress.documents_total - progress.documents_done;
+  if (embedded_ > 0 && left > 0) {
+    progress.time_left = (absl::Now() - start_time_) * (static_cast<double>(left) / static_cast<double>(embedded_));
+  }
+  return progress;
+}
+
+}  // namespace tandem

@@ -1,0 +1,283 @@
+// How a release goes live: wait until it has what the live one has, measure both at that state, ask the gate, swap.
+
+#include <string>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/release/evaluation.h"
+#include "server/release/gate.h"
+#include "server/release/open_collection.h"
+
+namespace tandem {
+namespace {
+
+// The live release is kept still while the candidate comes level; two steps of the candidate are about as long as a
+// writer's document may then wait.
+constexpr int64_t kNearCommits = 256;
+
+absl::Status TooLate(std::string_view release, std::string_view what) {
+  return absl::DeadlineExceededError(Concat(release, " was not promoted: at the deadline ", what));
+}
+
+absl::Status Refused(std::string_view release, const GateReport& report) {
+  return absl::FailedPreconditionError(Concat(release, " was not promoted, the gate refuses: ", report.reason));
+}
+
+}  // namespace
+
+absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std::optional<int64_t> etag,
+                                                        std::string_view override_reason, absl::Time deadline,
+                                                        const MetaStore::Request* request) {
+  RETURN_IF_ERROR(BeginPromotion(id, deadline));
+  const absl::Cleanup end = [this] { EndPromotion(); };
+  CollectionRecord collection;
+  ReleaseRecord record;
+  {
+    absl::MutexLock rows(&rows_mutex_);
+    ASSIGN_OR_RETURN(collection, rooms_.meta->GetCollection(tenant_, id_));
+    ASSIGN_OR_RETURN(record, rooms_.meta->GetRelease(tenant_, id_, id));
+  }
+  if (etag && *etag != collection.etag) {
+    return absl::AbortedError(Concat(Name(), ": etag ", *etag, " is stale, it is ", collection.etag, " now"));
+  }
+  ASSIGN_OR_RETURN(const FollowedPtr candidate, Candidate(record, deadline));
+  RETURN_IF_ERROR(WaitUntilNear(candidate, deadline));
+  PromotionResult result;
+  result.gate.passed = true;
+  if (record.state != ReleaseState::kPrevious) {  // Going back asks no gate.
+    ASSIGN_OR_RETURN(result.gate, Judge(candidate, collection, deadline));
+    if (!result.gate.passed && override_reason.empty()) return Refused(ReleaseName(id), result.gate);
+    RETURN_IF_ERROR(WaitUntilNear(candidate, deadline));
+  }
+  RETURN_IF_ERROR(Swap(candidate, etag, request, deadline));
+  if (!result.gate.passed) {
+    spdlog::warn("{} of tenant \"{}\" was promoted against the gate: reason given \"{}\"; the gate said: {}",
+                 ReleaseName(id), tenant_, std::string(override_reason), result.gate.reason);
+    result.gate.overridden = true;
+    result.gate.reason = std::string(override_reason);
+  }
+  ASSIGN_OR_RETURN(result.release, rooms_.meta->GetRelease(tenant_, id_, id));
+  if (!collection.live_release.empty()) {
+    ASSIGN_OR_RETURN(result.previous, rooms_.meta->GetRelease(tenant_, id_, collection.live_release));
+  }
+  return result;
+}
+
+absl::Status OpenCollection::BeginPromotion(std::string_view id, absl::Time deadline) {
+  absl::MutexLock lock(&mutex_);
+  const auto free = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !promoting_; };
+  if (!mutex_.AwaitWithDeadline(absl::Condition(&free), deadline)) {
+    return TooLate(ReleaseName(id), Concat("the promotion of ", promoting_id_, " was still under way"));
+  }
+  if (closed_) return ClosedError();
+  promoting_ = true;
+  promoting_id_ = std::string(id);
+  candidate_steps_ = 0;
+  return absl::OkStatus();
+}
+
+void OpenCollection::EndPromotion() {
+  LetLiveGo();
+  absl::MutexLock lock(&mutex_);
+  // A retired release was opened for this promotion only.
+  const FollowedPtr candidate = Find(promoting_id_);
+  if (candidate != nullptr && candidate->state == ReleaseState::kRetired && !candidate->removed) {
+    Remove(candidate, /*discard=*/false);
+  }
+  promoting_ = false;
+  promoting_id_.clear();
+}
+
+absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const ReleaseRecord& record,
+                                                                      absl::Time deadline) {
+  const std::string name = ReleaseName(record.id);
+  switch (record.state) {
+    case ReleaseState::kReady:
+    case ReleaseState::kPrevious:
+    case ReleaseState::kRetired:
+      break;
+    case ReleaseState::kBuilding:
+      return absl::FailedPreconditionError(Concat(name, " is BUILDING: wait until it is READY (WatchRelease)"));
+    case ReleaseState::kLive:
+      return absl::FailedPreconditionError(Concat(name, " is the live release already"));
+    case ReleaseState::kFailed:
+      return absl::FailedPreconditionError(Concat(name, " is FAILED and cannot be promoted: ", record.error_message));
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    // One that has just retired may still be about to be forgotten.
+    const auto settled = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      const FollowedPtr followed = Find(record.id);
+      return closed_ || followed == nullptr || !followed->removed;
+    };
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&settled), deadline)) {
+      return TooLate(name, "it was still being put away after its rollback window");
+    }
+    if (closed_) return ClosedError();
+    if (const FollowedPtr followed = Find(record.id); followed != nullptr) return followed;
+  }
+  ASSIGN_OR_RETURN(const FollowedPtr followed, OpenRelease(record));
+  {
+    absl::MutexLock lock(&mutex_);
+    followed_[record.id] = followed;
+  }
+  documents_->Wake();
+  return followed;
+}
+
+absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, absl::Time deadline) {
+  documents_->Wake();
+  absl::MutexLock lock(&mutex_);
+  const auto near = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    if (closed_ || candidate->removed) return true;
+    const Follower& follower = *candidate->follower;
+    return follower.caught_up() &&
+           (live_ == nullptr || live_->follower->cursor() - follower.cursor() <= kNearCommits);
+  };
+  const bool reached = mutex_.AwaitWithDeadline(absl::Condition(&near), deadline);
+  if (closed_) return ClosedError();
+  if (candidate->removed) return absl::AbortedError("the release was removed while it was being promoted");
+  if (reached) return absl::OkStatus();
+  const BuildProgress progress = candidate->follower->Progress();
+  return TooLate(ReleaseName(candidate->follower->release()->id),
+                 Concat("it had commit ", progress.cursor, " of ", progress.target_commit));
+}
+
+// Takes the live release's writing turn, so that it stays where it is, and waits until the candidate is there too.
+absl::Status OpenCollection::HoldLive(const FollowedPtr& candidate, absl::Time deadline) {
+  const std::string name = ReleaseName(candidate->follower->release()->id);
+  absl::MutexLock lock(&mutex_);
+  if (live_ == nullptr) return absl::OkStatus();
+  const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !live_->writing; };
+  if (!mutex_.AwaitWithDeadline(absl::Condition(&free), deadline)) {
+    return TooLate(name, "the live release was still taking a step");
+  }
+  if (closed_) return ClosedError();
+  live_->writing = true;
+  holding_live_ = true;
+  documents_->Wake();
+  const auto level = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return closed_ || candidate->removed || candidate->follower->cursor() >= live_->follower->cursor();
+  };
+  const bool reached = mutex_.AwaitWithDeadline(absl::Condition(&level), deadline);
+  if (closed_) return ClosedError();
+  if (candidate->removed) return absl::AbortedError(Concat(name, " was removed while it was being promoted"));
+  if (reached) return absl::OkStatus();
+  return TooLate(name, Concat("it had commit ", candidate->follower->cursor(), ", the live release ",
+                              live_->follower->cursor()));
+}
+
+void OpenCollection::LetLiveGo() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!holding_live_) return;
+    holding_live_ = false;
+    live_->writing = false;
+  }
+  documents_->Wake();
+}
+
+// Both are measured at one state: the snapshots are taken while the live release is held.
+absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, const CollectionRecord& collection,
+                                                 absl::Time deadline) {
+  const GatePolicy& policy = collection.gate;
+  const bool replaces = !collection.live_release.empty();
+  if (LacksEvaluationSet(policy, replaces)) return GateWithoutEvaluationSet();
+  RETURN_IF_ERROR(HoldLive(candidate, deadline));
+  FollowedPtr live;
+  {
+    absl::MutexLock lock(&mutex_);
+    live = live_;
+  }
+  if (replaces && (live == nullptr || !live->follower->caught_up())) {
+    GateReport report;
+    report.reason = Concat(ReleaseName(collection.live_release),
+                           ", the live release, cannot be measured now: its index is not whole");
+    LetLiveGo();
+    return report;
+  }
+  const auto candidate_snapshot = candidate->follower->release()->index->snapshot();
+  const auto live_snapshot = live == nullptr ? nullptr : live->follower->release()->index->snapshot();
+  LetLiveGo();
+
+  std::vector<EvaluationQuery> queries;
+  if (!policy.evaluation_set.empty()) {
+    ASSIGN_OR_RETURN(queries, rooms_.meta->ReadEvaluationQueries(tenant_, id_, policy.evaluation_set));
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<const MeasuredRelease> measured,
+                   Measure(candidate, *candidate_snapshot, policy.evaluation_set, queries, deadline));
+  std::shared_ptr<const MeasuredRelease> measured_live;
+  if (live != nullptr) {
+    ASSIGN_OR_RETURN(measured_live, Measure(live, *live_snapshot, policy.evaluation_set, queries, deadline));
+  }
+  if (!policy.evaluation_set.empty()) {
+    RETURN_IF_ERROR(StoreEvaluation(candidate->follower->release()->id, measured->evaluation));
+    if (measured_live != nullptr) {
+      RETURN_IF_ERROR(StoreEvaluation(collection.live_release, measured_live->evaluation));
+    }
+  }
+  return AskGate(policy, *measured, measured_live.get());
+}
+
+// The newest measurement again when it is of the same set and commit; sets and states of a commit never change.
+absl::StatusOr<std::shared_ptr<const MeasuredRelease>> OpenCollection::Measure(
+    const FollowedPtr& followed, const IndexSnapshot& snapshot, const std::string& evaluation_set,
+    const std::vector<EvaluationQuery>& queries, absl::Time deadline) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const std::shared_ptr<const MeasuredRelease>& known = followed->measured;
+    if (known != nullptr && known->evaluation.evaluation_set == evaluation_set &&
+        known->evaluation.commit == snapshot.commit() && known->ndcg_at_10.size() == queries.size()) {
+      return known;
+    }
+  }
+  ASSIGN_OR_RETURN(MeasuredRelease measured,
+                   Evaluate(*followed->follower->release(), snapshot, documents_.get(), rooms_.queue, evaluation_set,
+                            queries, deadline, stop_));
+  auto shared = std::make_shared<const MeasuredRelease>(std::move(measured));
+  absl::MutexLock lock(&mutex_);
+  followed->measured = shared;
+  return shared;
+}
+
+absl::Status OpenCollection::StoreEvaluation(const std::string& release, const Evaluation& evaluation) {
+  absl::MutexLock rows(&rows_mutex_);
+  ASSIGN_OR_RETURN(ReleaseRecord record, rooms_.meta->GetRelease(tenant_, id_, release));
+  record.evaluation = evaluation;
+  return rooms_.meta->UpdateRelease(record);
+}
+
+// The transaction in meta.db is the moment at which the release is live; memory follows before the rows are let go.
+absl::Status OpenCollection::Swap(const FollowedPtr& candidate, std::optional<int64_t> etag,
+                                  const MetaStore::Request* request, absl::Time deadline) {
+  RETURN_IF_ERROR(HoldLive(candidate, deadline));
+  const std::string& id = candidate->follower->release()->id;
+  {
+    absl::MutexLock rows(&rows_mutex_);
+    RETURN_IF_ERROR(rooms_.meta->PromoteRelease(tenant_, id_, id, etag, request).status());
+    absl::MutexLock lock(&mutex_);
+    if (holding_live_) live_->writing = false;
+    holding_live_ = false;
+    const FollowedPtr before_last = previous_id_ == id ? nullptr : Find(previous_id_);
+    if (before_last != nullptr) {
+      before_last->state = ReleaseState::kRetired;
+      Remove(before_last, /*discard=*/false);
+    }
+    if (live_ != nullptr) live_->state = ReleaseState::kPrevious;
+    previous_id_ = live_id_;
+    candidate->state = ReleaseState::kLive;
+    live_id_ = id;
+    live_ = candidate;
+    live_error_ = absl::OkStatus();
+    ++version_;
+  }
+  documents_->Wake();
+  return absl::OkStatus();
+}
+
+}  // namespace tandem

@@ -1,0 +1,341 @@
+// A release's life outside of following: making, cancelling, deleting, sealing, the end of a build, retiring.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
+#include "server/base/files.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/release/evaluation.h"
+#include "server/release/open_collection.h"
+
+namespace tandem {
+namespace {
+
+constexpr absl::Duration kRetireCheckInterval = absl::Milliseconds(500);
+constexpr absl::Duration kTaskRetry = absl::Seconds(1);
+constexpr absl::Duration kLongestTaskRetry = absl::Minutes(5);
+constexpr int kFinishTries = 5;  // A build whose end fails so often is given up.
+constexpr absl::Duration kForgetPatience = absl::Seconds(10);
+
+std::string_view NameOf(ReleaseState state) {
+  switch (state) {
+    case ReleaseState::kBuilding:
+      return "BUILDING";
+    case ReleaseState::kReady:
+      return "READY";
+    case ReleaseState::kLive:
+      return "LIVE";
+    case ReleaseState::kPrevious:
+      return "PREVIOUS";
+    case ReleaseState::kRetired:
+      return "RETIRED";
+    case ReleaseState::kFailed:
+      return "FAILED";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+// ---- Calls.
+
+// The id is reserved while the release is made: what an earlier release of that id left behind goes first, and the row,
+// which makes the rest count, comes last.
+absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord& wanted,
+                                                            const MetaStore::Request* request) {
+  ReleaseRecord record = wanted;
+  record.tenant = tenant_;
+  record.collection = id_;
+  record.state = ReleaseState::kBuilding;
+  record.create_time = absl::Now();
+  if (rooms_.meta->GetRelease(tenant_, id_, record.id).ok()) {
+    return absl::AlreadyExistsError(Concat(ReleaseName(record.id), " exists already"));
+  }
+  ASSIGN_OR_RETURN(const ModelRevisionRecord revision,
+                   rooms_.meta->GetModelRevision(tenant_, record.model, record.revision));
+  record.contract = revision.contract;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return closed_ || (!creating_.contains(record.id) && Find(record.id) == nullptr);
+    };
+    if (!mutex_.AwaitWithTimeout(absl::Condition(&free), kForgetPatience)) {
+      return absl::UnavailableError(Concat(ReleaseName(record.id), ": another of this id is still being removed"));
+    }
+    if (closed_) return ClosedError();
+    creating_.insert(record.id);
+  }
+  const absl::Cleanup release_id = [&] {
+    absl::MutexLock lock(&mutex_);
+    creating_.erase(record.id);
+  };
+  if (rooms_.meta->GetRelease(tenant_, id_, record.id).ok()) {
+    return absl::AlreadyExistsError(Concat(ReleaseName(record.id), " exists already"));
+  }
+  RETURN_IF_ERROR(DiscardFiles(record.id));
+  ASSIGN_OR_RETURN(const FollowedPtr followed, OpenRelease(record));
+  if (const absl::Status status = rooms_.meta->CreateRelease(record, request); !status.ok()) {
+    DiscardFiles(record.id).IgnoreError();  // Start removes what is left.
+    return status;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    followed_[record.id] = followed;
+    ++version_;
+  }
+  documents_->Wake();
+  return record;
+}
+
+absl::StatusOr<ReleaseRecord> OpenCollection::CancelRelease(std::string_view id) {
+  absl::MutexLock rows(&rows_mutex_);
+  ASSIGN_OR_RETURN(ReleaseRecord record, rooms_.meta->GetRelease(tenant_, id_, id));
+  if (record.state != ReleaseState::kBuilding) {
+    return absl::FailedPreconditionError(
+        Concat(ReleaseName(id), " is ", NameOf(record.state), ": only a release that is BUILDING can be cancelled"));
+  }
+  record.state = ReleaseState::kFailed;
+  record.error_code = static_cast<int>(absl::StatusCode::kCancelled);
+  record.error_message = "cancelled";
+  RETURN_IF_ERROR(rooms_.meta->UpdateRelease(record));
+  absl::MutexLock lock(&mutex_);
+  if (const FollowedPtr followed = Find(id); followed != nullptr) Remove(followed, /*discard=*/true);
+  return record;
+}
+
+absl::Status OpenCollection::DeleteRelease(std::string_view id) {
+  absl::MutexLock rows(&rows_mutex_);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (promoting_ && promoting_id_ == id) {
+      return absl::FailedPreconditionError(Concat(ReleaseName(id), " is being promoted and cannot be deleted"));
+    }
+  }
+  RETURN_IF_ERROR(rooms_.meta->DeleteRelease(tenant_, id_, id));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (previous_id_ == id) previous_id_.clear();
+    ++version_;
+    if (const FollowedPtr followed = Find(id); followed != nullptr) {
+      Remove(followed, /*discard=*/true);
+      return absl::OkStatus();
+    }
+  }
+  // The row is gone, which is what the caller asked for; Start removes what this leaves.
+  if (const absl::Status status = DiscardFiles(id); !status.ok()) {
+    spdlog::warn("{}: was deleted, but not its files: {}", ReleaseName(id), status.ToString());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OpenCollection::DiscardFiles(std::string_view id) {
+  RETURN_IF_ERROR(documents_->DropFollower(id));
+  return RemoveTree(ReleaseDirectory(directory_, id).path());
+}
+
+// ---- The task thread.
+
+OpenCollection::FollowedPtr OpenCollection::Find(std::string_view id) const {
+  const auto found = followed_.find(id);
+  return found == followed_.end() ? nullptr : found->second;
+}
+
+void OpenCollection::Enqueue(const FollowedPtr& followed) {
+  if (followed->tasked) return;
+  followed->tasked = true;
+  tasks_.push_back(followed);
+}
+
+void OpenCollection::Remove(const FollowedPtr& followed, bool discard) {
+  followed->removed = true;
+  followed->discard = followed->discard || discard;
+  ++version_;
+  Enqueue(followed);
+}
+
+void OpenCollection::ScheduleTasks() {
+  const absl::Time now = absl::Now();
+  for (const auto& [id, followed] : followed_) {
+    if (followed->removed || followed->tasked || followed->task_retry_time > now) continue;
+    const bool built = followed->state == ReleaseState::kBuilding && followed->follower->caught_up();
+    if (built || followed->follower->WantsSeal()) Enqueue(followed);
+  }
+}
+
+void OpenCollection::TaskLoop() {
+  while (true) {
+    FollowedPtr followed;
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !tasks_.empty(); };
+      mutex_.Await(absl::Condition(&wanted));
+      if (closed_) return;
+      followed = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    RunTask(followed);
+    {
+      absl::MutexLock lock(&mutex_);
+      followed->tasked = false;
+      ++version_;
+      // Removed while it was worked on: it comes once more, to be forgotten.
+      if (followed->removed && Find(followed->follower->release()->id) == followed) Enqueue(followed);
+    }
+    documents_->Wake();
+  }
+}
+
+void OpenCollection::RunTask(const FollowedPtr& followed) {
+  const std::string& id = followed->follower->release()->id;
+  bool finish = false, removed = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    finish = followed->state == ReleaseState::kBuilding && followed->follower->caught_up();
+    removed = followed->removed;
+  }
+  if (removed) return Forget(followed);
+  absl::Status status = followed->follower->HasUnsealed() ? Seal(followed) : absl::OkStatus();
+  if (status.ok() && finish) status = FinishBuild(followed);
+  bool give_up = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (status.ok()) {
+      followed->task_failures = 0;
+      return;
+    }
+    if (closed_ || followed->removed) return;
+    const int failures = ++followed->task_failures;
+    followed->task_retry_time =
+        absl::Now() + std::min(kTaskRetry * (1 << std::min(failures - 1, 10)), kLongestTaskRetry);
+    give_up = finish && failures >= kFinishTries;
+  }
+  spdlog::error("{}: sealing at commit {} failed: {}", ReleaseName(id), followed->follower->cursor(), status.ToString());
+  if (give_up) FailRelease(id, status);
+}
+
+// Following goes on while the directory is written; only putting it in place takes the writer's turn.
+absl::Status OpenCollection::Seal(const FollowedPtr& followed) {
+  RETURN_IF_ERROR(followed->follower->WriteSealed());
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !followed->writing; };
+    mutex_.Await(absl::Condition(&free));
+    if (closed_ || followed->removed) return absl::CancelledError("the release is being closed");
+    followed->writing = true;
+  }
+  const absl::Status status = followed->follower->AdoptSealed();
+  absl::MutexLock lock(&mutex_);
+  followed->writing = false;
+  ++version_;
+  return status;
+}
+
+// A build that cannot be judged is READY all the same: promoting it judges it again and says what is wrong.
+absl::Status OpenCollection::FinishBuild(const FollowedPtr& followed) {
+  const ActiveRelease& release = *followed->follower->release();
+  ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(tenant_, id_));
+  std::shared_ptr<const MeasuredRelease> measured;
+  if (const std::string& set = collection.gate.evaluation_set; !set.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<EvaluationQuery> queries,
+                     rooms_.meta->ReadEvaluationQueries(tenant_, id_, set));
+    absl::StatusOr<std::shared_ptr<const MeasuredRelease>> result =
+        Measure(followed, *release.index->snapshot(), set, queries, absl::InfiniteFuture());
+    if (result.ok()) {
+      measured = *std::move(result);
+    } else {
+      spdlog::warn("{}: the evaluation after its build failed: {}", ReleaseName(release.id),
+                   result.status().ToString());
+    }
+  }
+  absl::MutexLock rows(&rows_mutex_);
+  ASSIGN_OR_RETURN(ReleaseRecord record, rooms_.meta->GetRelease(tenant_, id_, release.id));
+  if (record.state != ReleaseState::kBuilding) return absl::OkStatus();  // Cancelled meanwhile.
+  record.state = ReleaseState::kReady;
+  if (measured != nullptr) record.evaluation = measured->evaluation;
+  RETURN_IF_ERROR(rooms_.meta->UpdateRelease(record));
+  absl::MutexLock lock(&mutex_);
+  followed->state = ReleaseState::kReady;
+  ++version_;
+  return absl::OkStatus();
+}
+
+void OpenCollection::Forget(const FollowedPtr& followed) {
+  const std::string& id = followed->follower->release()->id;
+  bool discard = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !followed->writing; };
+    mutex_.Await(absl::Condition(&free));
+    if (closed_) return;
+    discard = followed->discard;
+    if (!discard) followed_.erase(id);
+  }
+  if (!discard) return;
+  if (const absl::Status status = DiscardFiles(id); !status.ok()) {
+    spdlog::warn("{}: its files could not be removed: {}", ReleaseName(id), status.ToString());
+  }
+  absl::MutexLock lock(&mutex_);
+  followed_.erase(id);
+}
+
+void OpenCollection::FailRelease(std::string_view id, const absl::Status& reason) {
+  absl::MutexLock rows(&rows_mutex_);
+  absl::StatusOr<ReleaseRecord> record = rooms_.meta->GetRelease(tenant_, id_, id);
+  if (!record.ok() || record->state != ReleaseState::kBuilding) return;
+  record->state = ReleaseState::kFailed;
+  record->error_code = static_cast<int>(reason.code());
+  record->error_message = std::string(reason.message());
+  if (const absl::Status status = rooms_.meta->UpdateRelease(*record); !status.ok()) {
+    spdlog::error("{}: cannot be marked FAILED: {}", ReleaseName(id), status.ToString());
+    return;
+  }
+  absl::MutexLock lock(&mutex_);
+  if (const FollowedPtr followed = Find(id); followed != nullptr) Remove(followed, /*discard=*/true);
+}
+
+// ---- The end of the rollback window.
+
+void OpenCollection::RetireIfDue() {
+  if (absl::Now() < next_retire_check_) return;
+  next_retire_check_ = absl::Now() + kRetireCheckInterval;
+  std::string previous;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    previous = previous_id_;
+  }
+  if (previous.empty()) return;
+  if (const absl::Status status = Retire(previous); !status.ok() && !stop_) {
+    spdlog::error("{}: cannot be retired: {}", ReleaseName(previous), status.ToString());
+  }
+}
+
+absl::Status OpenCollection::Retire(const std::string& id) {
+  absl::MutexLock rows(&rows_mutex_);
+  ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(tenant_, id_));
+  ASSIGN_OR_RETURN(ReleaseRecord record, rooms_.meta->GetRelease(tenant_, id_, id));
+  const absl::Time end = record.demote_time.value_or(absl::InfinitePast()) + collection.rollback_window;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    if (promoting_ && promoting_id_ == id) return absl::OkStatus();
+  }
+  if (record.state != ReleaseState::kPrevious || absl::Now() < end) return absl::OkStatus();
+  record.state = ReleaseState::kRetired;
+  RETURN_IF_ERROR(rooms_.meta->UpdateRelease(record));
+  spdlog::info("{}: its rollback window of {} has passed; it is RETIRED", ReleaseName(id),
+               absl::FormatDuration(collection.rollback_window));
+  absl::MutexLock lock(&mutex_);
+  if (previous_id_ == id) previous_id_.clear();
+  const FollowedPtr followed = Find(id);
+  if (followed == nullptr) return absl::OkStatus();
+  followed->state = ReleaseState::kRetired;
+  Remove(followed, /*discard=*/false);
+  return absl::OkStatus();
+}
+
+}  // namespace tandem

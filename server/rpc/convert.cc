@@ -1,0 +1,61 @@
+#include "server/rpc/convert.h"
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include "server/base/status.h"
+#include "server/rpc/status.h"
+#include "tandem/v1/types.pb.h"
+
+namespace tandem {
+
+void ToProto(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t seconds = absl::ToUnixSeconds(time);  // Rounds down.
+  out->set_seconds(seconds);
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+}
+
+void ToProto(absl::Duration duration, google::protobuf::Duration* out) {
+  const int64_t seconds = absl::ToInt64Seconds(duration);
+  out->set_seconds(seconds);
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration - absl::Seconds(seconds))));
+}
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+void ToProto(const RetrievalMetrics& metrics, v1::RetrievalMetrics* out) {
+  out->set_ndcg_at_10(metrics.ndcg_at_10);
+  out->set_recall_at_10(metrics.recall_at_10);
+  out->set_mrr_at_10(metrics.mrr_at_10);
+  out->set_recall_at_1(metrics.recall_at_1);
+  out->set_queries(metrics.queries);
+}
+
+void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out) {
+  out->set_query_prompt(contract.query_prompt);
+  out->set_document_prompt(contract.document_prompt);
+  out->set_max_length(contract.max_length);
+  out->set_normalize(contract.normalize);
+  out->set_dimensions(contract.dimensions);
+  // The records' enums have the numbers of the API's.
+  out->set_truncation_side(static_cast<v1::TruncationSide>(contract.truncation_side));
+  out->set_pooling(static_cast<v1::Pooling>(contract.pooling));
+  out->set_metric(static_cast<v1::Metric>(contract.metric));
+}
+
+nlohmann::json ItemErrorJson(int index, const absl::Status& status) {
+  const google::rpc::Status proto = ToStatusProto(status);
+  return {{"index", index}, {"code", proto.code()}, {"message", proto.message()},
+          {"field", FieldPath(status).value_or("")}};
+}
+
+void FromItemErrorJson(const nlohmann::json& json, v1::ItemError* out) {
+  out->set_index(json.value("index", 0));
+  out->set_code(json.value("code", 0));
+  out->set_message(json.value("message", ""));
+  out->set_field(json.value("field", ""));
+}
+
+}  // namespace tandem

@@ -1,0 +1,86 @@
+#pragma once
+// Records to messages and back. Requests that come here were validated; messages are filled in place and start out empty.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/base/job_directory.h"
+#include "server/jobs/training_jobs.h"
+#include "server/release/collections.h"
+#include "server/search/searcher.h"
+#include "server/storage/records.h"
+
+namespace google::protobuf {
+class Duration;
+class Timestamp;
+}  // namespace google::protobuf
+
+namespace tandem::v1 {
+class Collection;
+class Dataset;
+class Document;
+class EmbeddingContract;
+class Evaluation;
+class EvaluationQuery;
+class EvaluationSet;
+class Example;
+class GatePolicy;
+class GateReport;
+class IndexSpec;
+class ItemError;
+class Job;
+class JobEvent;
+class Model;
+class ModelRevision;
+class Release;
+class RetrievalMetrics;
+class SearchRequest;
+class SearchResponse;
+class TrainRequest;
+}  // namespace tandem::v1
+
+namespace tandem {
+
+// convert.cc: what several services share.
+void ToProto(absl::Time time, google::protobuf::Timestamp* out);
+void ToProto(absl::Duration duration, google::protobuf::Duration* out);
+absl::Duration FromProto(const google::protobuf::Duration& duration);
+void ToProto(const RetrievalMetrics& metrics, v1::RetrievalMetrics* out);
+void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out);
+// Refused elements of a stream message, as they are stored for a repeated message, and back.
+nlohmann::json ItemErrorJson(int index, const absl::Status& status);
+void FromItemErrorJson(const nlohmann::json& json, v1::ItemError* out);
+
+// convert_training.cc
+void ToProto(const DatasetRecord& record, v1::Dataset* out);
+void ToProto(const Example& example, v1::Example* out);
+Example FromProto(const v1::Example& example);
+TrainerOptions ToTrainerOptions(const v1::TrainRequest& request);
+void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out);
+// An event of server/base/job_directory.h; `last_sequence` is what a heartbeat repeats.
+void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* out);
+
+// convert_release.cc
+void ToProto(const ModelRecord& record, v1::Model* out);
+void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out);
+IndexSpec FromProto(const v1::IndexSpec& spec);
+void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Release* out);
+void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out);
+
+// convert_collection.cc
+void ToProto(const CollectionRecord& record, int64_t commit, int64_t document_count, v1::Collection* out);
+GatePolicy FromProto(const v1::GatePolicy& gate);
+void ToProto(const DocumentVersion& version, v1::Document* out);
+absl::StatusOr<DocumentInput> FromProto(const v1::Document& document);  // InvalidField "payload" when it is too large.
+void ToProto(const EvaluationSetRecord& record, v1::EvaluationSet* out);
+EvaluationQuery FromProto(const v1::EvaluationQuery& query);
+absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request);
+void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer,
+             bool with_documents, v1::SearchResponse* out);
+
+}  // namespace tandem

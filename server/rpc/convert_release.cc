@@ -1,0 +1,98 @@
+// Models and releases.
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include "server/rpc/convert.h"
+#include "server/rpc/names.h"
+#include "server/rpc/status.h"
+#include "tandem/v1/model.pb.h"
+#include "tandem/v1/release.pb.h"
+
+namespace tandem {
+namespace {
+
+void ToProto(const IndexSpec& spec, v1::IndexSpec* out) {
+  switch (spec.kind) {
+    case IndexKind::kFlat: out->mutable_flat(); return;
+    case IndexKind::kHnsw:
+      out->mutable_hnsw()->set_m(spec.hnsw_m);
+      out->mutable_hnsw()->set_ef_construction(spec.hnsw_ef_construction);
+      out->mutable_hnsw()->set_ef_search(spec.hnsw_ef_search);
+  }
+}
+
+void ToProto(std::string_view collection, const Evaluation& evaluation, v1::Evaluation* out) {
+  if (!evaluation.evaluation_set.empty()) {
+    out->set_evaluation_set(EvaluationSetNameOf(collection, evaluation.evaluation_set));
+  }
+  out->set_commit(evaluation.commit);
+  out->set_index_recall_at_10(evaluation.index_recall_at_10);
+  tandem::ToProto(evaluation.metrics, out->mutable_metrics());
+}
+
+}  // namespace
+
+void ToProto(const ModelRecord& record, v1::Model* out) {
+  out->set_name(ModelName(record.id));
+  ToProto(record.create_time, out->mutable_create_time());
+  if (!record.newest_revision.empty()) out->set_newest_revision(RevisionNameOf(record.id, record.newest_revision));
+  out->set_revision_count(record.revision_count);
+}
+
+void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out) {
+  out->set_name(RevisionNameOf(record.model, record.id));
+  ToProto(record.create_time, out->mutable_create_time());
+  out->set_architecture(record.architecture);
+  out->set_parameters(record.parameters);
+  ToProto(record.contract, out->mutable_contract());
+  out->set_parent(record.parent);
+  if (!record.dataset.empty()) out->set_dataset(DatasetName(record.dataset));
+  out->set_dataset_commit(record.dataset_commit);
+  if (!record.job.empty()) out->set_job(JobName(record.job));
+  out->set_options_json(record.options_json);
+  if (record.validation) ToProto(*record.validation, out->mutable_validation());
+  out->set_sha256(record.sha256);
+}
+
+IndexSpec FromProto(const v1::IndexSpec& spec) {
+  IndexSpec record;
+  if (!spec.has_hnsw()) return record;
+  record.kind = IndexKind::kHnsw;
+  if (spec.hnsw().has_m()) record.hnsw_m = spec.hnsw().m();
+  if (spec.hnsw().has_ef_construction()) record.hnsw_ef_construction = spec.hnsw().ef_construction();
+  if (spec.hnsw().has_ef_search()) record.hnsw_ef_search = spec.hnsw().ef_search();
+  return record;
+}
+
+void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Release* out) {
+  out->set_name(ReleaseNameOf(record.collection, record.id));
+  out->set_state(static_cast<v1::Release::State>(record.state));  // Numbers of the API.
+  ToProto(record.create_time, out->mutable_create_time());
+  out->set_model_revision(RevisionNameOf(record.model, record.revision));
+  ToProto(record.index, out->mutable_index());
+  ToProto(record.contract, out->mutable_contract());
+  out->set_cursor(progress.cursor);
+  out->set_target_commit(progress.target_commit);
+  out->set_documents_done(progress.documents_done);
+  out->set_documents_total(progress.documents_total);
+  if (record.state == ReleaseState::kBuilding) ToProto(progress.time_left, out->mutable_time_left());
+  if (record.evaluation) ToProto(record.collection, *record.evaluation, out->mutable_evaluation());
+  if (record.state == ReleaseState::kFailed) {
+    *out->mutable_error() = ToStatusProto(record.error_code, record.error_message);
+  }
+  if (record.promote_time) ToProto(*record.promote_time, out->mutable_promote_time());
+}
+
+void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out) {
+  out->set_passed(report.passed);
+  out->set_overridden(report.overridden);
+  out->set_reason(report.reason);
+  if (report.candidate) ToProto(collection, *report.candidate, out->mutable_candidate());
+  if (report.live) ToProto(collection, *report.live, out->mutable_live());
+  out->set_ndcg_difference(report.ndcg.mean);
+  out->set_ndcg_difference_lower(report.ndcg.lower);
+  out->set_ndcg_difference_upper(report.ndcg.upper);
+}
+
+}  // namespace tandem

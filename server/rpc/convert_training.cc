@@ -1,0 +1,189 @@
+// Datasets, training options, jobs.
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include "absl/time/clock.h"
+#include "server/rpc/convert.h"
+#include "server/rpc/names.h"
+#include "server/rpc/status.h"
+#include "tandem/v1/dataset.pb.h"
+#include "tandem/v1/job.pb.h"
+#include "tandem/v1/training.pb.h"
+
+namespace tandem {
+namespace {
+
+// A number of an event; 0 when it is missing or was not finite (JSON then has null).
+double Number(const nlohmann::json& event, const char* key) {
+  const auto found = event.find(key);
+  return found != event.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+int64_t Integer(const nlohmann::json& event, const char* key) {
+  const auto found = event.find(key);
+  return found != event.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
+std::string Text(const nlohmann::json& event, const char* key) {
+  const auto found = event.find(key);
+  return found != event.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+void ToStep(const nlohmann::json& event, v1::JobEvent::TrainingStep* out) {
+  out->set_step(Integer(event, "step"));
+  out->set_total_steps(Integer(event, "total_steps"));
+  out->set_loss(Number(event, "loss"));
+  out->set_learning_rate(Number(event, "learning_rate"));
+  out->set_gradient_norm(Number(event, "gradient_norm"));
+  out->set_pairs_per_second(Number(event, "pairs_per_second"));
+  out->set_epoch(Number(event, "epoch"));
+  ToProto(absl::Seconds(Number(event, "seconds_left")), out->mutable_time_left());
+}
+
+void ToValidation(const nlohmann::json& event, v1::JobEvent::Validation* out) {
+  out->set_step(Integer(event, "step"));
+  out->set_loss(Number(event, "loss"));
+  out->set_best(event.value("best", nlohmann::json()) == true);
+  ToProto(RetrievalMetrics{.ndcg_at_10 = Number(event, "ndcg_at_10"),
+                           .recall_at_10 = Number(event, "recall_at_10"),
+                           .mrr_at_10 = Number(event, "mrr_at_10"),
+                           .recall_at_1 = Number(event, "recall_at_1"),
+                           .queries = static_cast<int>(Integer(event, "queries"))},
+          out->mutable_metrics());
+}
+
+void ToProto(const Example& example, v1::Pair* out) {
+  out->set_anchor(example.anchor);
+  out->mutable_positives()->Add(example.positives.begin(), example.positives.end());
+  out->mutable_negatives()->Add(example.negatives.begin(), example.negatives.end());
+}
+
+}  // namespace
+
+void ToProto(const DatasetRecord& record, v1::Dataset* out) {
+  out->set_name(DatasetName(record.id));
+  out->set_display_name(record.display_name);
+  ToProto(record.create_time, out->mutable_create_time());
+  out->set_commit(record.commit);
+  out->set_example_count(record.example_count);
+}
+
+void ToProto(const Example& example, v1::Example* out) {
+  const std::string second = example.positives.empty() ? "" : example.positives[0];
+  switch (example.kind) {
+    case ExampleKind::kPair: ToProto(example, out->mutable_pair()); return;
+    case ExampleKind::kScoredPair:
+      out->mutable_scored_pair()->set_first(example.anchor);
+      out->mutable_scored_pair()->set_second(second);
+      out->mutable_scored_pair()->set_score(example.score);
+      return;
+    case ExampleKind::kLabelledPair:
+      out->mutable_labelled_pair()->set_first(example.anchor);
+      out->mutable_labelled_pair()->set_second(second);
+      out->mutable_labelled_pair()->set_similar(example.similar);
+      return;
+    case ExampleKind::kLabelledText:
+      out->mutable_labelled_text()->set_text(example.anchor);
+      out->mutable_labelled_text()->set_label(example.label);
+  }
+}
+
+Example FromProto(const v1::Example& example) {
+  Example record;
+  switch (example.kind_case()) {
+    case v1::Example::kPair:
+      record.kind = ExampleKind::kPair;
+      record.anchor = example.pair().anchor();
+      record.positives.assign(example.pair().positives().begin(), example.pair().positives().end());
+      record.negatives.assign(example.pair().negatives().begin(), example.pair().negatives().end());
+      break;
+    case v1::Example::kScoredPair:
+      record.kind = ExampleKind::kScoredPair;
+      record.anchor = example.scored_pair().first();
+      record.positives = {example.scored_pair().second()};
+      record.score = example.scored_pair().score();
+      break;
+    case v1::Example::kLabelledPair:
+      record.kind = ExampleKind::kLabelledPair;
+      record.anchor = example.labelled_pair().first();
+      record.positives = {example.labelled_pair().second()};
+      record.similar = example.labelled_pair().similar();
+      break;
+    case v1::Example::kLabelledText:
+      record.kind = ExampleKind::kLabelledText;
+      record.anchor = example.labelled_text().text();
+      record.label = example.labelled_text().label();
+      break;
+    case v1::Example::KIND_NOT_SET: break;  // Validate refuses it.
+  }
+  return record;
+}
+
+TrainerOptions ToTrainerOptions(const v1::TrainRequest& request) {
+  TrainerOptions options;
+  const v1::InfoNceLoss& loss = request.info_nce();
+  const v1::TrainingOptions& from = request.options();
+  if (loss.has_scale()) options.scale = loss.scale();
+  options.symmetric = loss.symmetric();
+  if (from.has_batch_size()) options.batch_size = from.batch_size();
+  if (from.has_epochs()) options.epochs = from.epochs();
+  if (from.has_max_steps()) options.max_steps = from.max_steps();
+  if (from.has_learning_rate()) options.learning_rate = from.learning_rate();
+  if (from.has_warmup_steps()) options.warmup_steps = from.warmup_steps();
+  if (from.has_weight_decay()) options.weight_decay = from.weight_decay();
+  if (from.has_max_gradient_norm()) options.max_gradient_norm = from.max_gradient_norm();
+  if (from.has_max_length()) options.max_length = from.max_length();
+  if (from.has_seed()) options.seed = from.seed();
+  if (from.has_validation_fraction()) options.validation_fraction = from.validation_fraction();
+  if (from.has_evaluation_steps()) options.evaluation_steps = from.evaluation_steps();
+  if (from.has_checkpoint_steps()) options.checkpoint_steps = from.checkpoint_steps();
+  // The enums have the API's numbers; 0 leaves the default.
+  if (from.schedule() != 0) options.schedule = static_cast<Schedule>(from.schedule());
+  if (from.order() != 0) options.order = static_cast<ExampleOrder>(from.order());
+  if (from.batch_sampler() != 0) options.batch_sampler = static_cast<BatchSampler>(from.batch_sampler());
+  if (from.keep() != 0) options.keep = static_cast<KeepRevision>(from.keep());
+  return options;
+}
+
+void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out) {
+  out->set_name(JobName(record.id));
+  out->set_kind(static_cast<v1::Job::Kind>(record.kind));  // Numbers of the API.
+  out->set_state(static_cast<v1::Job::State>(record.state));
+  ToProto(record.create_time, out->mutable_create_time());
+  if (record.start_time) ToProto(*record.start_time, out->mutable_start_time());
+  if (record.end_time) ToProto(*record.end_time, out->mutable_end_time());
+  out->set_attempt(record.attempt);
+  out->set_step(progress.step);
+  out->set_total_steps(progress.total_steps);
+  out->set_last_sequence(progress.last_sequence);
+  if (record.state == JobState::kFailed) *out->mutable_error() = ToStatusProto(record.error_code, record.error_message);
+  out->set_model_revision(record.result_revision);
+  out->set_dataset(DatasetName(record.dataset));
+  out->set_base_revision(record.base_revision);
+}
+
+void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* out) {
+  const std::string type = Text(event, "type");
+  const bool heartbeat = type == "heartbeat";
+  out->set_sequence(heartbeat ? last_sequence : Integer(event, "sequence"));
+  out->set_attempt(static_cast<int32_t>(Integer(event, "attempt")));
+  ToProto(heartbeat ? absl::Now() : absl::FromUnixMicros(Integer(event, "time_us")), out->mutable_time());
+  if (heartbeat) {
+    out->mutable_heartbeat();
+  } else if (type == "step") {
+    ToStep(event, out->mutable_step());
+  } else if (type == "validation") {
+    ToValidation(event, out->mutable_validation());
+  } else if (type == "checkpoint") {
+    out->mutable_checkpoint()->set_step(Integer(event, "step"));
+  } else if (type == "state") {
+    out->set_state_changed(static_cast<v1::Job::State>(Integer(event, "state")));
+  } else if (type == "failed") {
+    out->mutable_message()->set_text("failed: " + Text(event, "message"));
+  } else {
+    out->mutable_message()->set_text(Text(event, "text"));
+  }
+}
+
+}  // namespace tandem

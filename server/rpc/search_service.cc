@@ -1,0 +1,63 @@
+#include "server/rpc/search_service.h"
+
+#include <optional>
+#include <vector>
+
+#include "server/rpc/checks.h"
+#include "server/rpc/convert.h"
+#include "server/rpc/names.h"
+
+namespace tandem {
+namespace {
+
+template <class Request>
+std::optional<int64_t> MinCommit(const Request& request) {
+  return request.has_min_commit() ? std::optional<int64_t>(request.min_commit()) : std::nullopt;
+}
+
+// Searcher leaves the place of a single query out of the path; min_commit belongs to the batch, not to the query.
+absl::Status AsFirstSearch(const absl::Status& status) {
+  return FieldPath(status) == "min_commit" ? status : PrefixField("searches[0]", status);
+}
+
+bool WithDocuments(const v1::SearchRequest& request) { return request.view() != v1::SearchRequest::IDS; }
+
+}  // namespace
+
+SearchService::SearchService(const Rooms& rooms) : RpcService("SearchService", rooms.pool), rooms_(rooms) {
+  Unary("Search", &SearchService::Search);
+  Unary("BatchSearch", &SearchService::BatchSearch);
+  Unary("SendFeedback", &SearchService::SendFeedback);
+}
+
+absl::Status SearchService::Search(const Call& call, const v1::SearchRequest& request, v1::SearchResponse* response) {
+  ASSIGN_OR_RETURN(const std::string collection, ParseCollection("collection", request.collection()));
+  ASSIGN_OR_RETURN(SearchQuery query, FromProto(request));
+  ASSIGN_OR_RETURN(const SearchAnswers answers, rooms_.searcher->Search(call.tenant, collection, {std::move(query)},
+                                                                        MinCommit(request), call.deadline));
+  ToProto(collection, answers, answers.answers[0], WithDocuments(request), response);
+  return absl::OkStatus();
+}
+
+absl::Status SearchService::BatchSearch(const Call& call, const v1::BatchSearchRequest& request,
+                                        v1::BatchSearchResponse* response) {
+  ASSIGN_OR_RETURN(const std::string collection, ParseCollection("collection", request.collection()));
+  std::vector<SearchQuery> queries;
+  for (int i = 0; i < request.searches_size(); ++i) {
+    auto query = FromProto(request.searches(i));
+    if (!query.ok()) return PrefixField(Path("searches", i), query.status());
+    queries.push_back(*std::move(query));
+  }
+  auto answers = rooms_.searcher->Search(call.tenant, collection, queries, MinCommit(request), call.deadline);
+  if (!answers.ok()) return queries.size() == 1 ? AsFirstSearch(answers.status()) : answers.status();
+  for (int i = 0; i < request.searches_size(); ++i) {
+    ToProto(collection, *answers, answers->answers[i], WithDocuments(request.searches(i)), response->add_responses());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SearchService::SendFeedback(const Call&, const v1::SendFeedbackRequest&, google::protobuf::Empty*) {
+  return absl::UnimplementedError("SendFeedback: this server keeps no log of searches that feedback could name");
+}
+
+}  // namespace tandem

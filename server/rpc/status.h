@@ -1,0 +1,23 @@
+#pragma once
+// The one place where absl::Status becomes what a client sees: the gRPC code, the message, and in the trailer
+// grpc-status-details-bin a google.rpc.Status whose details are BadRequest (a field is at fault), RetryInfo (repeating may
+// help) or else ErrorInfo (the code's name as reason, domain "tandem").
+
+#include <string_view>
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+#include "google/rpc/status.pb.h"
+
+namespace tandem {
+
+grpc::Status ToGrpcStatus(const absl::Status& status);
+
+// The same as a message, for fields of type google.rpc.Status. Messages over 4 KiB are cut.
+google::rpc::Status ToStatusProto(const absl::Status& status);
+
+// From a code that was stored as absl::StatusCode's number.
+google::rpc::Status ToStatusProto(int code, std::string_view message);
+
+}  // namespace tandem

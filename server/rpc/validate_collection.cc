@@ -1,0 +1,228 @@
+// Requests of CollectionService and SearchService.
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/rpc/checks.h"
+#include "server/rpc/encodings.h"
+#include "server/rpc/limits.h"
+#include "server/rpc/names.h"
+#include "server/rpc/validate.h"
+#include "tandem/v1/collection.pb.h"
+#include "tandem/v1/search.pb.h"
+
+namespace tandem {
+namespace {
+
+absl::Status ValidateGate(const v1::GatePolicy& gate) {
+  if (gate.has_margin()) RETURN_IF_ERROR(CheckFraction("gate.margin", gate.margin()));
+  if (gate.has_min_index_recall()) RETURN_IF_ERROR(CheckFraction("gate.min_index_recall", gate.min_index_recall()));
+  if (gate.has_min_ndcg()) RETURN_IF_ERROR(CheckFraction("gate.min_ndcg", gate.min_ndcg()));
+  return absl::OkStatus();
+}
+
+// Whether `name` in the update mask is there; the field is refused when it is set without being named.
+absl::Status CheckMasked(std::string_view field, bool set, const v1::UpdateCollectionRequest& request) {
+  const auto& paths = request.update_mask().paths();
+  if (!set || std::find(paths.begin(), paths.end(), field) != paths.end()) return absl::OkStatus();
+  return InvalidField(field, "is set but not named in update_mask");
+}
+
+absl::Status ValidateQuery(const v1::EvaluationQuery& query, const std::string& path) {
+  RETURN_IF_ERROR(CheckText(Path(path, "text"), query.text()));
+  RETURN_IF_ERROR(CheckCount(Path(path, "judgements"), query.judgements_size(), 1, kMaxJudgements));
+  std::set<std::string_view> seen;
+  for (int i = 0; i < query.judgements_size(); ++i) {
+    const std::string judgement = Path(Path(path, "judgements"), i);
+    RETURN_IF_ERROR(CheckDocumentId(Path(judgement, "document"), query.judgements(i).document()));
+    RETURN_IF_ERROR(CheckRange(Path(judgement, "grade"), query.judgements(i).grade(), 1, kMaxGrade));
+    if (!seen.insert(query.judgements(i).document()).second) {
+      return InvalidField(Path(judgement, "document"), "is judged twice in this query");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
+  switch (request.query_case()) {
+    case v1::SearchRequest::kText: RETURN_IF_ERROR(CheckText("text", request.text())); break;
+    case v1::SearchRequest::kVector:
+      RETURN_IF_ERROR(ParseRevision("vector.model_revision", request.vector().model_revision()).status());
+      RETURN_IF_ERROR(DecodeVector("vector.vector", request.vector().vector()).status());
+      break;
+    case v1::SearchRequest::kDocuments:
+      RETURN_IF_ERROR(CheckCount("documents.ids", request.documents().ids_size(), 1, kMaxQueryDocuments));
+      for (int i = 0; i < request.documents().ids_size(); ++i) {
+        RETURN_IF_ERROR(CheckDocumentId(Path("documents.ids", i), request.documents().ids(i)));
+      }
+      break;
+    case v1::SearchRequest::QUERY_NOT_SET:
+      return InvalidField("query", "one of text, vector and documents must be set");
+  }
+  if (request.has_top_k()) RETURN_IF_ERROR(CheckRange("top_k", request.top_k(), 1, kMaxTopK));
+  if (request.has_offset()) RETURN_IF_ERROR(CheckRange("offset", request.offset(), 0, kMaxOffset));
+  if (request.has_min_score() && !std::isfinite(request.min_score())) {
+    return InvalidField("min_score", Concat(request.min_score(), ": must be finite"));
+  }
+  RETURN_IF_ERROR(CheckEnum("view", request.view(), v1::SearchRequest::View_IsValid(request.view()),
+                            "SearchRequest.View"));
+  return request.has_ef_search() ? CheckRange("ef_search", request.ef_search(), 1, kMaxEfSearch) : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Validate(const v1::Document& document) {
+  RETURN_IF_ERROR(CheckDocumentId("id", document.id()));
+  RETURN_IF_ERROR(CheckText("text", document.text()));
+  if (document.commit() != 0) return InvalidField("commit", "is given by the server: leave it empty");
+  return CheckPayload("payload", document.payload());
+}
+
+absl::Status Validate(const v1::CreateCollectionRequest& request) {
+  RETURN_IF_ERROR(CheckId("collection_id", request.collection_id(), /*optional=*/true));
+  RETURN_IF_ERROR(CheckBytes("display_name", request.display_name(), 0, kMaxDisplayNameBytes));
+  if (!request.gate().evaluation_set().empty()) {
+    return InvalidField("gate.evaluation_set", "a new collection has none yet: set it with UpdateCollection");
+  }
+  RETURN_IF_ERROR(ValidateGate(request.gate()));
+  RETURN_IF_ERROR(CheckDuration("rollback_window", request.rollback_window(), kMaxRollbackWindow));
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::GetCollectionRequest& request) {
+  return ParseCollection("name", request.name()).status();
+}
+
+absl::Status Validate(const v1::ListCollectionsRequest& request) {
+  return ParsePage("collections", request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::UpdateCollectionRequest& request) {
+  ASSIGN_OR_RETURN(const std::string collection, ParseCollection("name", request.name()));
+  const auto& paths = request.update_mask().paths();
+  if (paths.empty()) return InvalidField("update_mask", "must name at least one of display_name, gate, rollback_window");
+  for (int i = 0; i < paths.size(); ++i) {
+    if (paths[i] == "display_name" || paths[i] == "gate" || paths[i] == "rollback_window") continue;
+    return InvalidField(Path("update_mask.paths", i), Concat("\"", paths[i].substr(0, 80),
+                                                             "\": must be display_name, gate or rollback_window"));
+  }
+  RETURN_IF_ERROR(CheckMasked("display_name", !request.display_name().empty(), request));
+  RETURN_IF_ERROR(CheckMasked("gate", request.has_gate(), request));
+  RETURN_IF_ERROR(CheckMasked("rollback_window", request.has_rollback_window(), request));
+  RETURN_IF_ERROR(CheckBytes("display_name", request.display_name(), 0, kMaxDisplayNameBytes));
+  RETURN_IF_ERROR(ValidateGate(request.gate()));
+  if (!request.gate().evaluation_set().empty()) {
+    ASSIGN_OR_RETURN(const EvaluationSetName set,
+                     ParseEvaluationSet("gate.evaluation_set", request.gate().evaluation_set()));
+    if (set.collection != collection) return InvalidField("gate.evaluation_set", "is of another collection");
+  }
+  RETURN_IF_ERROR(CheckDuration("rollback_window", request.rollback_window(), kMaxRollbackWindow));
+  return CheckEtag(request.etag());
+}
+
+absl::Status Validate(const v1::DeleteCollectionRequest& request) {
+  return ParseCollection("name", request.name()).status();
+}
+
+absl::Status Validate(const v1::UpsertDocumentsRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  RETURN_IF_ERROR(CheckCount("documents", request.documents_size(), 1, kMaxDocumentsPerMessage));
+  std::set<std::string_view> seen;
+  for (int i = 0; i < request.documents_size(); ++i) {
+    const std::string path = Path("documents", i);
+    RETURN_IF_ERROR(PrefixField(path, Validate(request.documents(i))));
+    if (!seen.insert(request.documents(i).id()).second) {
+      return InvalidField(Path(path, "id"), "stands twice in this request");
+    }
+  }
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::ImportDocumentsRequest& request, bool first) {
+  if (first) {
+    RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+    RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  } else {
+    if (!request.collection().empty()) return InvalidField("collection", "is for the stream's first message only");
+    if (!request.request_id().empty()) return InvalidField("request_id", "is for the stream's first message only");
+  }
+  RETURN_IF_ERROR(CheckAtLeast("sequence", request.sequence(), 1));
+  return CheckCount("documents", request.documents_size(), 1, kMaxDocumentsPerMessage);
+}
+
+absl::Status Validate(const v1::GetDocumentRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  return CheckDocumentId("id", request.id());
+}
+
+absl::Status Validate(const v1::ListDocumentsRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  return ParsePage(Concat(request.collection(), "/documents"), request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::CountDocumentsRequest& request) {
+  return ParseCollection("collection", request.collection()).status();
+}
+
+absl::Status Validate(const v1::DeleteDocumentsRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  RETURN_IF_ERROR(CheckCount("ids", request.ids_size(), 1, kMaxDocumentsPerMessage));
+  for (int i = 0; i < request.ids_size(); ++i) RETURN_IF_ERROR(CheckDocumentId(Path("ids", i), request.ids(i)));
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const v1::CreateEvaluationSetRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  RETURN_IF_ERROR(CheckId("evaluation_set_id", request.evaluation_set_id(), /*optional=*/true));
+  RETURN_IF_ERROR(CheckCount("queries", request.queries_size(), 1, kMaxEvaluationQueries));
+  for (int i = 0; i < request.queries_size(); ++i) {
+    RETURN_IF_ERROR(ValidateQuery(request.queries(i), Path("queries", i)));
+  }
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::GetEvaluationSetRequest& request) {
+  return ParseEvaluationSet("name", request.name()).status();
+}
+
+absl::Status Validate(const v1::ListEvaluationSetsRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  return ParsePage(Concat(request.collection(), "/evaluationSets"), request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::DeleteEvaluationSetRequest& request) {
+  return ParseEvaluationSet("name", request.name()).status();
+}
+
+absl::Status Validate(const v1::SearchRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  if (request.has_min_commit()) RETURN_IF_ERROR(CheckAtLeast("min_commit", request.min_commit(), 0));
+  return ValidateSearchBody(request);
+}
+
+absl::Status Validate(const v1::BatchSearchRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  RETURN_IF_ERROR(CheckCount("searches", request.searches_size(), 1, kMaxSearches));
+  if (request.has_min_commit()) RETURN_IF_ERROR(CheckAtLeast("min_commit", request.min_commit(), 0));
+  for (int i = 0; i < request.searches_size(); ++i) {
+    const std::string path = Path("searches", i);
+    const v1::SearchRequest& search = request.searches(i);
+    if (!search.collection().empty()) return InvalidField(Path(path, "collection"), "is said once for the whole batch");
+    if (search.has_min_commit()) return InvalidField(Path(path, "min_commit"), "is said once for the whole batch");
+    RETURN_IF_ERROR(PrefixField(path, ValidateSearchBody(search)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const v1::SendFeedbackRequest& request) {
+  RETURN_IF_ERROR(CheckBytes("search_id", request.search_id(), 1, 64));
+  RETURN_IF_ERROR(CheckDocumentId("document", request.document()));
+  return CheckEnum("judgement", request.judgement(), v1::SendFeedbackRequest::Judgement_IsValid(request.judgement()),
+                   "SendFeedbackRequest.Judgement", /*required=*/true);
+}
+
+}  // namespace tandem

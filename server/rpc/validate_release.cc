@@ -1,0 +1,174 @@
+// Requests of ModelService, EmbeddingService, ReleaseService, SnapshotService and AdminService.
+
+#include <filesystem>
+#include <string>
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/rpc/checks.h"
+#include "server/rpc/limits.h"
+#include "server/rpc/names.h"
+#include "server/rpc/validate.h"
+#include "tandem/v1/admin.pb.h"
+#include "tandem/v1/embedding.pb.h"
+#include "tandem/v1/model.pb.h"
+#include "tandem/v1/release.pb.h"
+#include "tandem/v1/snapshot.pb.h"
+
+namespace tandem {
+namespace {
+
+// A path below some directory: relative, no component empty, "." or "..".
+absl::Status CheckRelativePath(std::string_view path, std::string_view value) {
+  RETURN_IF_ERROR(CheckBytes(path, value, 1, kMaxModelPathBytes));
+  const auto refusal = [&] {
+    return InvalidField(path, "must be a relative path without \"..\", \".\", empty components, backslashes and NUL");
+  };
+  if (value.find('\0') != value.npos || value.find('\\') != value.npos) return refusal();
+  for (std::string_view rest = value;;) {
+    const size_t slash = rest.find('/');
+    const std::string_view component = rest.substr(0, slash);
+    if (component.empty() || component == "." || component == "..") return refusal();
+    if (slash == rest.npos) return absl::OkStatus();
+    rest.remove_prefix(slash + 1);
+  }
+}
+
+absl::Status CheckTexts(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  RETURN_IF_ERROR(CheckCount("texts", texts.size(), 1, kMaxTexts));
+  for (int i = 0; i < texts.size(); ++i) RETURN_IF_ERROR(CheckBytes(Path("texts", i), texts[i], 0, kMaxTextBytes));
+  return absl::OkStatus();
+}
+
+absl::Status CheckRole(v1::InputRole role) {
+  return CheckEnum("role", role, v1::InputRole_IsValid(role), "InputRole", /*required=*/true);
+}
+
+absl::Status ValidateIndex(const v1::IndexSpec& index) {
+  const v1::HnswIndex& hnsw = index.hnsw();
+  if (hnsw.has_m()) RETURN_IF_ERROR(CheckRange("index.hnsw.m", hnsw.m(), 4, 128));
+  if (hnsw.has_ef_construction()) {
+    RETURN_IF_ERROR(CheckRange("index.hnsw.ef_construction", hnsw.ef_construction(), 8, 2000));
+  }
+  return hnsw.has_ef_search() ? CheckRange("index.hnsw.ef_search", hnsw.ef_search(), 1, kMaxEfSearch) : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Validate(const v1::ImportModelRequest& request, bool first) {
+  if (first != (request.part_case() == v1::ImportModelRequest::kHeader)) {
+    return first ? InvalidField("header", "must be the stream's first message")
+                 : InvalidField("chunk", "every message after the first must be one");
+  }
+  if (first) {
+    RETURN_IF_ERROR(CheckId("header.model_id", request.header().model_id()));
+    RETURN_IF_ERROR(CheckId("header.revision_id", request.header().revision_id(), /*optional=*/true));
+    const std::string& directory = request.header().directory();
+    return directory.empty() ? absl::OkStatus() : CheckRelativePath("header.directory", directory);
+  }
+  RETURN_IF_ERROR(CheckRelativePath("chunk.path", request.chunk().path()));
+  return CheckBytes("chunk.data", request.chunk().data(), 0, kMaxChunkBytes);
+}
+
+absl::Status Validate(const v1::ExportModelRequest& request) { return ParseRevision("name", request.name()).status(); }
+
+absl::Status Validate(const v1::GetModelRequest& request) { return ParseModel("name", request.name()).status(); }
+
+absl::Status Validate(const v1::ListModelsRequest& request) {
+  return ParsePage("models", request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::DeleteModelRequest& request) { return ParseModel("name", request.name()).status(); }
+
+absl::Status Validate(const v1::GetModelRevisionRequest& request) {
+  return ParseRevision("name", request.name()).status();
+}
+
+absl::Status Validate(const v1::ListModelRevisionsRequest& request) {
+  RETURN_IF_ERROR(ParseModel("model", request.model()).status());
+  return ParsePage(Concat(request.model(), "/revisions"), request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::DeleteModelRevisionRequest& request) {
+  return ParseRevision("name", request.name()).status();
+}
+
+absl::Status Validate(const v1::EmbedRequest& request) {
+  RETURN_IF_ERROR(ParseModelOrRevision("model", request.model()).status());
+  RETURN_IF_ERROR(CheckTexts(request.texts()));
+  RETURN_IF_ERROR(CheckRole(request.role()));
+  return CheckEnum("encoding", request.encoding(), v1::VectorEncoding_IsValid(request.encoding()), "VectorEncoding");
+}
+
+absl::Status Validate(const v1::TokenizeRequest& request) {
+  RETURN_IF_ERROR(ParseModelOrRevision("model", request.model()).status());
+  RETURN_IF_ERROR(CheckTexts(request.texts()));
+  return CheckRole(request.role());
+}
+
+absl::Status Validate(const v1::CreateReleaseRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  RETURN_IF_ERROR(CheckId("release_id", request.release_id(), /*optional=*/true));
+  RETURN_IF_ERROR(ParseModelOrRevision("model_revision", request.model_revision()).status());
+  RETURN_IF_ERROR(ValidateIndex(request.index()));
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::GetReleaseRequest& request) { return ParseRelease("name", request.name()).status(); }
+
+absl::Status Validate(const v1::ListReleasesRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  return ParsePage(Concat(request.collection(), "/releases"), request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::CancelReleaseRequest& request) { return ParseRelease("name", request.name()).status(); }
+
+absl::Status Validate(const v1::DeleteReleaseRequest& request) { return ParseRelease("name", request.name()).status(); }
+
+absl::Status Validate(const v1::WatchReleaseRequest& request) { return ParseRelease("name", request.name()).status(); }
+
+absl::Status Validate(const v1::PromoteReleaseRequest& request) {
+  RETURN_IF_ERROR(ParseRelease("name", request.name()).status());
+  RETURN_IF_ERROR(CheckEtag(request.etag()));
+  RETURN_IF_ERROR(CheckBytes("override_reason", request.override_reason(), 0, kMaxReasonBytes));
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::CompareReleasesRequest& request) {
+  ASSIGN_OR_RETURN(const ReleaseName first, ParseRelease("first", request.first()));
+  ASSIGN_OR_RETURN(const ReleaseName second, ParseRelease("second", request.second()));
+  ASSIGN_OR_RETURN(const EvaluationSetName set, ParseEvaluationSet("evaluation_set", request.evaluation_set()));
+  if (request.first() == request.second()) return InvalidField("second", "is the first release");
+  if (second.collection != first.collection) return InvalidField("second", "is of another collection than first");
+  if (set.collection == first.collection) return absl::OkStatus();
+  return InvalidField("evaluation_set", "is of another collection than the releases");
+}
+
+absl::Status Validate(const v1::ExportIndexRequest& request) { return ParseRelease("name", request.name()).status(); }
+
+absl::Status Validate(const v1::CreateSnapshotRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  return CheckId("snapshot_id", request.snapshot_id());
+}
+
+absl::Status Validate(const v1::RestoreSnapshotRequest& request) {
+  RETURN_IF_ERROR(CheckId("snapshot_id", request.snapshot_id()));
+  return CheckId("collection_id", request.collection_id());
+}
+
+absl::Status Validate(const v1::GetServerInfoRequest&) { return absl::OkStatus(); }
+
+absl::Status Validate(const v1::CreateApiKeyRequest& request) {
+  RETURN_IF_ERROR(CheckId("api_key_id", request.api_key_id(), /*optional=*/true));
+  RETURN_IF_ERROR(CheckEnum("role", request.role(), v1::ApiKey::Role_IsValid(request.role()), "ApiKey.Role",
+                            /*required=*/true));
+  return CheckId("tenant", request.tenant());
+}
+
+absl::Status Validate(const v1::ListApiKeysRequest& request) {
+  return ParsePage("apiKeys", request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::DeleteApiKeyRequest& request) { return ParseApiKey("name", request.name()).status(); }
+
+}  // namespace tandem

@@ -1,0 +1,134 @@
+// Requests of DatasetService, TrainingService and JobService.
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/rpc/checks.h"
+#include "server/rpc/convert.h"
+#include "server/rpc/limits.h"
+#include "server/rpc/names.h"
+#include "server/rpc/validate.h"
+#include "tandem/v1/dataset.pb.h"
+#include "tandem/v1/job.pb.h"
+#include "tandem/v1/training.pb.h"
+
+namespace tandem {
+namespace {
+
+absl::Status ValidatePair(const v1::Pair& pair) {
+  RETURN_IF_ERROR(CheckText("pair.anchor", pair.anchor()));
+  RETURN_IF_ERROR(CheckCount("pair.positives", pair.positives_size(), 1, kMaxPositives));
+  RETURN_IF_ERROR(CheckCount("pair.negatives", pair.negatives_size(), 0, kMaxNegatives));
+  for (int i = 0; i < pair.positives_size(); ++i) {
+    RETURN_IF_ERROR(CheckText(Path("pair.positives", i), pair.positives(i)));
+  }
+  for (int i = 0; i < pair.negatives_size(); ++i) {
+    RETURN_IF_ERROR(CheckText(Path("pair.negatives", i), pair.negatives(i)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateOptionEnums(const v1::TrainingOptions& options) {
+  using Options = v1::TrainingOptions;
+  RETURN_IF_ERROR(CheckEnum("options.schedule", options.schedule(), Options::Schedule_IsValid(options.schedule()),
+                            "TrainingOptions.Schedule"));
+  RETURN_IF_ERROR(
+      CheckEnum("options.order", options.order(), Options::Order_IsValid(options.order()), "TrainingOptions.Order"));
+  RETURN_IF_ERROR(CheckEnum("options.batch_sampler", options.batch_sampler(),
+                            Options::BatchSampler_IsValid(options.batch_sampler()), "TrainingOptions.BatchSampler"));
+  return CheckEnum("options.keep", options.keep(), Options::Keep_IsValid(options.keep()), "TrainingOptions.Keep");
+}
+
+}  // namespace
+
+absl::Status Validate(const v1::CreateDatasetRequest& request) {
+  RETURN_IF_ERROR(CheckId("dataset_id", request.dataset_id(), /*optional=*/true));
+  RETURN_IF_ERROR(CheckBytes("display_name", request.display_name(), 0, kMaxDisplayNameBytes));
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::GetDatasetRequest& request) { return ParseDataset("name", request.name()).status(); }
+
+absl::Status Validate(const v1::ListDatasetsRequest& request) {
+  return ParsePage("datasets", request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::DeleteDatasetRequest& request) { return ParseDataset("name", request.name()).status(); }
+
+absl::Status Validate(const v1::AppendExamplesRequest& request, bool first) {
+  if (first) {
+    RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
+    RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  } else {
+    if (!request.dataset().empty()) return InvalidField("dataset", "is for the stream's first message only");
+    if (!request.request_id().empty()) return InvalidField("request_id", "is for the stream's first message only");
+  }
+  RETURN_IF_ERROR(CheckAtLeast("sequence", request.sequence(), 1));
+  return CheckCount("examples", request.examples_size(), 1, kMaxExamplesPerMessage);
+}
+
+absl::Status Validate(const v1::Example& example) {
+  switch (example.kind_case()) {
+    case v1::Example::kPair: return ValidatePair(example.pair());
+    case v1::Example::kScoredPair:
+      RETURN_IF_ERROR(CheckText("scored_pair.first", example.scored_pair().first()));
+      RETURN_IF_ERROR(CheckText("scored_pair.second", example.scored_pair().second()));
+      return CheckFraction("scored_pair.score", example.scored_pair().score());
+    case v1::Example::kLabelledPair:
+      RETURN_IF_ERROR(CheckText("labelled_pair.first", example.labelled_pair().first()));
+      RETURN_IF_ERROR(CheckText("labelled_pair.second", example.labelled_pair().second()));
+      if (example.labelled_pair().has_similar()) return absl::OkStatus();
+      return InvalidField("labelled_pair.similar", "must be set");
+    case v1::Example::kLabelledText:
+      RETURN_IF_ERROR(CheckText("labelled_text.text", example.labelled_text().text()));
+      return CheckBytes("labelled_text.label", example.labelled_text().label(), 1, kMaxLabelBytes);
+    case v1::Example::KIND_NOT_SET: break;
+  }
+  return InvalidField("kind", "one of pair, scored_pair, labelled_pair and labelled_text must be set");
+}
+
+absl::Status Validate(const v1::ListExamplesRequest& request) {
+  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
+  return ParsePage(Concat(request.dataset(), "/examples"), request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::AnalyzeDatasetRequest& request) {
+  return ParseDataset("dataset", request.dataset()).status();
+}
+
+absl::Status Validate(const v1::TrainRequest& request) {
+  RETURN_IF_ERROR(ParseModelOrRevision("base_revision", request.base_revision()).status());
+  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
+  if (request.has_dataset_commit()) RETURN_IF_ERROR(CheckAtLeast("dataset_commit", request.dataset_commit(), 1));
+  if (!request.target_model().empty()) RETURN_IF_ERROR(ParseModel("target_model", request.target_model()).status());
+  if (!request.validation_dataset().empty()) {
+    RETURN_IF_ERROR(ParseDataset("validation_dataset", request.validation_dataset()).status());
+    if (request.validation_dataset() == request.dataset()) {
+      return InvalidField("validation_dataset", "is the dataset that is trained on");
+    }
+  }
+  RETURN_IF_ERROR(ValidateOptionEnums(request.options()));
+  RETURN_IF_ERROR(ToTrainerOptions(request).Validate());
+  return CheckRequestId(request.request_id());
+}
+
+absl::Status Validate(const v1::MineNegativesRequest& request) {
+  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
+  return ParseCollection("collection", request.collection()).status();
+}
+
+absl::Status Validate(const v1::GetJobRequest& request) { return ParseJob("name", request.name()).status(); }
+
+absl::Status Validate(const v1::ListJobsRequest& request) {
+  return ParsePage("jobs", request.page_size(), request.page_token()).status();
+}
+
+absl::Status Validate(const v1::CancelJobRequest& request) { return ParseJob("name", request.name()).status(); }
+
+absl::Status Validate(const v1::DeleteJobRequest& request) { return ParseJob("name", request.name()).status(); }
+
+absl::Status Validate(const v1::WatchJobRequest& request) {
+  RETURN_IF_ERROR(ParseJob("name", request.name()).status());
+  return CheckAtLeast("after_sequence", request.after_sequence(), 0);
+}
+
+}  // namespace tandem

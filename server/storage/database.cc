@@ -1,0 +1,143 @@
+#include "server/storage/database.h"
+
+#include <sqlite3.h>
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+
+namespace tandem {
+
+namespace {
+
+// A statement waits so long for another process that holds the file; tandem's own connections never make each other
+// wait except for the moment of a checkpoint.
+constexpr int kBusyTimeoutMs = 10'000;
+
+absl::StatusCode CodeOf(int sqlite_code) {
+  switch (sqlite_code & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+      return absl::StatusCode::kResourceExhausted;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::StatusCode::kDataLoss;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::StatusCode::kUnavailable;
+    case SQLITE_TOOBIG:
+      return absl::StatusCode::kInvalidArgument;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+}  // namespace
+
+Database::Database(std::filesystem::path path, int flags)
+    : path_(std::move(path)), connection_(path_.string(), flags | SQLite::OPEN_NOMUTEX, kBusyTimeoutMs) {
+  connection_.exec("PRAGMA foreign_keys = ON");
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::filesystem::path& path,
+                                                         std::span<const char* const> migrations) {
+  std::unique_ptr<Database> database;
+  try {
+    database.reset(new Database(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE));
+  } catch (const std::exception& error) {
+    return absl::InternalError(Concat(path.string(), ": ", error.what()));
+  }
+  RETURN_IF_ERROR(database->Read([](Database& db) -> absl::Status {
+    db.Configure();
+    return absl::OkStatus();
+  }));
+  RETURN_IF_ERROR(database->Write([&](Database& db) { return db.Migrate(migrations); }));
+  return database;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenReadOnly(const std::filesystem::path& path) {
+  try {
+    return std::unique_ptr<Database>(new Database(path, SQLite::OPEN_READONLY));
+  } catch (const std::exception& error) {
+    return absl::InternalError(Concat(path.string(), ": ", error.what()));
+  }
+}
+
+void Database::Configure() {
+  connection_.exec("PRAGMA journal_mode = WAL");
+  connection_.exec("PRAGMA synchronous = FULL");
+  // A bulk import grows the log; the next checkpoint gives the disk back down to this.
+  connection_.exec("PRAGMA journal_size_limit = 67108864");
+}
+
+absl::Status Database::Migrate(std::span<const char* const> migrations) {
+  const int newest = static_cast<int>(migrations.size());
+  const int format = connection_.execAndGet("PRAGMA user_version").getInt();
+  if (format < 0 || format > newest) {
+    return absl::FailedPreconditionError(
+        Concat(path_.string(), ": format ", format, " is newer than this server's ", newest));
+  }
+  for (int n = format; n < newest; ++n) connection_.exec(migrations[n]);
+  if (format != newest) connection_.exec(Concat("PRAGMA user_version = ", newest));
+  return absl::OkStatus();
+}
+
+absl::Status Database::ToStatus(const std::exception& error) const {
+  const auto* sqlite_error = dynamic_cast<const SQLite::Exception*>(&error);
+  if (sqlite_error == nullptr) return absl::InternalError(Concat(path_.string(), ": ", error.what()));
+  const int code = sqlite_error->getErrorCode();
+  return absl::Status(
+      CodeOf(code), Concat(path_.string(), ": ", error.what(), " (SQLite ", sqlite_error->getExtendedErrorCode(), ")"));
+}
+
+SQLite::Statement& Database::Prepared(std::string_view sql) {
+  auto found = statements_.find(sql);
+  if (found == statements_.end()) {
+    auto statement = std::make_unique<SQLite::Statement>(connection_, std::string(sql));
+    found = statements_.emplace(std::string(sql), std::move(statement)).first;
+  }
+  return *found->second;
+}
+
+Query::~Query() {
+  statement_.tryReset();
+  try {
+    statement_.clearBindings();
+  } catch (const SQLite::Exception&) {
+    // sqlite3_clear_bindings always returns SQLITE_OK; a destructor must not throw in any case.
+  }
+}
+
+bool Query::Next() {
+  column_ = 0;
+  return statement_.executeStep();
+}
+
+int64_t Query::Int() { return statement_.getColumn(column_++).getInt64(); }
+
+double Query::Real() { return statement_.getColumn(column_++).getDouble(); }
+
+std::string_view Query::Blob() {
+  const SQLite::Column column = statement_.getColumn(column_++);
+  const void* bytes = column.getBlob();
+  if (bytes == nullptr) return {};
+  return {static_cast<const char*>(bytes), static_cast<size_t>(column.getBytes())};
+}
+
+std::string Query::Text() { return std::string(Blob()); }
+
+std::optional<absl::Time> Query::OptionalTime() {
+  if (!NextIsNull()) return Time();
+  Skip();
+  return std::nullopt;
+}
+
+bool Query::NextIsNull() const { return statement_.getColumn(column_).isNull(); }
+
+void Query::Bind(int index, std::string_view text) { statement_.bind(index, std::string(text)); }
+
+void Query::Bind(int index, std::span<const std::byte> blob) {
+  // A null pointer would bind NULL; an empty blob is a value.
+  statement_.bind(index, blob.empty() ? static_cast<const void*>("") : blob.data(), static_cast<int>(blob.size()));
+}
+
+}  // namespace tandem

@@ -1,0 +1,38 @@
+#pragma once
+// How values that are not one column are written into one: lists of texts, judgements, metrics. The forms reach disk:
+// do not change them, add a migration. Decoders check what they read and answer DATA_LOSS.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/storage/records.h"
+
+namespace tandem {
+
+// A list of texts as one blob: for each, its length in 4 little-endian bytes and its bytes.
+std::string PackTexts(const std::vector<std::string>& texts);
+absl::StatusOr<std::vector<std::string>> UnpackTexts(std::string_view bytes);
+
+// Judgements as one blob: for each, grade and length of the id in 4 little-endian bytes each, and the id.
+std::string PackJudgements(const std::vector<Judgement>& judgements);
+absl::StatusOr<std::vector<Judgement>> UnpackJudgements(std::string_view bytes);
+
+// JSON objects; an empty text stands for "none".
+std::string PackMetrics(const std::optional<RetrievalMetrics>& metrics);
+absl::StatusOr<std::optional<RetrievalMetrics>> UnpackMetrics(std::string_view json);
+std::string PackEvaluation(const std::optional<Evaluation>& evaluation);
+absl::StatusOr<std::optional<Evaluation>> UnpackEvaluation(std::string_view json);
+std::string PackContract(const EmbeddingContract& contract);
+absl::StatusOr<EmbeddingContract> UnpackContract(std::string_view json);
+
+// Views for Query: a blob parameter.
+inline std::span<const std::byte> AsBlob(std::string_view bytes) {
+  return {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace tandem

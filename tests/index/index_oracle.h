@@ -1,0 +1,69 @@
+#pragma once
+// What a VectorIndex must answer, by the most obvious means: a map and a sort. Vectors have small whole numbers, so that
+// every score is exact in float and ties are frequent.
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "index/vector_index.h"
+#include "server/base/files.h"
+#include "server/base/ids.h"
+
+namespace tandem {
+
+inline bool operator==(const ScoredLabel& a, const ScoredLabel& b) { return a.label == b.label && a.score == b.score; }
+inline void PrintTo(const ScoredLabel& hit, std::ostream* out) { *out << hit.label << ":" << hit.score; }
+
+class IndexOracle {
+ public:
+  explicit IndexOracle(int dimensions) : dimensions_(dimensions) {}
+
+  std::vector<float> RandomVector(std::mt19937* random) const {
+    std::vector<float> vector(dimensions_);
+    for (float& value : vector) value = static_cast<float>(std::uniform_int_distribution<>(-2, 2)(*random));
+    return vector;
+  }
+  void Add(int64_t label, std::vector<float> vector) { vectors_[label] = std::move(vector); }
+  void Remove(int64_t label) { vectors_.erase(label); }
+  const std::map<int64_t, std::vector<float>>& vectors() const { return vectors_; }
+
+  std::vector<ScoredLabel> Search(const std::vector<float>& query, const VectorSearch& search) const {
+    std::vector<ScoredLabel> hits;
+    for (const auto& [label, vector] : vectors_) {
+      float score = 0;
+      for (int i = 0; i < dimensions_; ++i) score += query[i] * vector[i];
+      const bool excluded = std::count(search.exclude.begin(), search.exclude.end(), label) > 0;
+      if (!excluded && score >= search.min_score.value_or(-1e30f)) hits.push_back({label, score});
+    }
+    std::stable_sort(hits.begin(), hits.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+    hits.resize(std::min<size_t>(hits.size(), search.k));
+    return hits;
+  }
+
+ private:
+  const int dimensions_;
+  std::map<int64_t, std::vector<float>> vectors_;
+};
+
+// An empty directory that is gone when the test ends.
+class ScratchDirectory {
+ public:
+  ScratchDirectory() { EXPECT_TRUE(CreateDirectories(root_).ok()); }
+  ~ScratchDirectory() { EXPECT_TRUE(RemoveTree(root_).ok()); }
+  std::filesystem::path Fresh() {
+    const std::filesystem::path path = root_ / NewId();
+    EXPECT_TRUE(CreateDirectories(path).ok());
+    return path;
+  }
+
+ private:
+  const std::filesystem::path root_ = std::filesystem::path(testing::TempDir()) / ("index_test-" + NewId());
+};
+
+}  // namespace tandem

@@ -1,0 +1,145 @@
+#include "server/base/job_directory.h"
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "server/base/status.h"
+
+namespace tandem {
+namespace {
+
+TrainerOptions Changed(const std::function<void(TrainerOptions&)>& change) {
+  TrainerOptions options;
+  options.base_directory = "/models/base";
+  change(options);
+  return options;
+}
+
+struct Fault {
+  std::string path;
+  std::function<void(TrainerOptions&)> change;
+};
+
+TEST(TrainerOptionsTest, DefaultsAreValid) { EXPECT_TRUE(Changed([](TrainerOptions&) {}).Validate().ok()); }
+
+TEST(TrainerOptionsTest, ValuesAtTheLimitsAreValid) {
+  for (const auto& change : std::vector<std::function<void(TrainerOptions&)>>{
+           [](TrainerOptions& o) { o.batch_size = 2; }, [](TrainerOptions& o) { o.batch_size = 4096; },
+           [](TrainerOptions& o) { o.epochs = 1000; }, [](TrainerOptions& o) { o.max_steps = 10'000'000; },
+           [](TrainerOptions& o) { o.learning_rate = 1; }, [](TrainerOptions& o) { o.warmup_steps = 0; },
+           [](TrainerOptions& o) { o.weight_decay = 0; }, [](TrainerOptions& o) { o.max_gradient_norm = 1e6; },
+           [](TrainerOptions& o) { o.max_length = 4; }, [](TrainerOptions& o) { o.seed = 0; },
+           [](TrainerOptions& o) { o.validation_fraction = 0.5; }, [](TrainerOptions& o) { o.scale = 1000; }}) {
+    EXPECT_TRUE(Changed(change).Validate().ok()) << Changed(change).Validate();
+  }
+}
+
+TEST(TrainerOptionsTest, ValueOutOfRangeIsRefusedWithItsFieldPath) {
+  const std::vector<Fault> faults = {
+      {"info_nce.scale", [](TrainerOptions& o) { o.scale = 0; }},
+      {"info_nce.scale", [](TrainerOptions& o) { o.scale = 1000.5f; }},
+      {"info_nce.scale", [](TrainerOptions& o) { o.scale = std::numeric_limits<float>::quiet_NaN(); }},
+      {"info_nce.symmetric",
+       [](TrainerOptions& o) { o.symmetric = true, o.batch_sampler = BatchSampler::kPlain; }},
+      {"options.batch_size", [](TrainerOptions& o) { o.batch_size = 1; }},
+      {"options.batch_size", [](TrainerOptions& o) { o.batch_size = 4097; }},
+      {"options.epochs", [](TrainerOptions& o) { o.epochs = 0; }},
+      {"options.epochs", [](TrainerOptions& o) { o.epochs = 1001; }},
+      {"options.max_steps", [](TrainerOptions& o) { o.max_steps = 0; }},
+      {"options.max_steps", [](TrainerOptions& o) { o.max_steps = 10'000'001; }},
+      {"options.learning_rate", [](TrainerOptions& o) { o.learning_rate = 0; }},
+      {"options.learning_rate", [](TrainerOptions& o) { o.learning_rate = std::nan(""); }},
+      {"options.warmup_steps", [](TrainerOptions& o) { o.warmup_steps = -1; }},
+      {"options.warmup_steps", [](TrainerOptions& o) { o.warmup_steps = 5, o.max_steps = 5; }},
+      {"options.weight_decay", [](TrainerOptions& o) { o.weight_decay = 1.01; }},
+      {"options.max_gradient_norm", [](TrainerOptions& o) { o.max_gradient_norm = 0; }},
+      {"options.max_length", [](TrainerOptions& o) { o.max_length = 3; }},
+      {"options.seed", [](TrainerOptions& o) { o.seed = -1; }},
+      {"options.validation_fraction", [](TrainerOptions& o) { o.validation_fraction = 0.51; }},
+      {"options.evaluation_steps", [](TrainerOptions& o) { o.evaluation_steps = 0; }},
+      {"options.checkpoint_steps", [](TrainerOptions& o) { o.checkpoint_steps = 0; }},
+      {"threads", [](TrainerOptions& o) { o.threads = 0; }},
+  };
+  for (const Fault& fault : faults) {
+    const absl::Status status = Changed(fault.change).Validate();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << fault.path;
+    EXPECT_EQ(FieldPath(status).value_or("none"), fault.path) << status;
+  }
+}
+
+TEST(TrainerOptionsTest, MessageNamesTheValueAndTheLimit) {
+  const absl::Status status = Changed([](TrainerOptions& o) { o.batch_size = 1; }).Validate();
+  EXPECT_EQ(status.message(), "options.batch_size: 1: must be in [2, 4096]");
+}
+
+TEST(TrainerOptionsTest, JsonRoundTripKeepsEveryField) {
+  const TrainerOptions options = {.base_directory = "/models/base",
+                                  .scale = 12.5f,
+                                  .symmetric = true,
+                                  .batch_size = 64,
+                                  .epochs = 3,
+                                  .max_steps = 77,
+                                  .learning_rate = 3e-5,
+                                  .warmup_steps = 7,
+                                  .schedule = Schedule::kCosine,
+                                  .weight_decay = 0.1,
+                                  .max_gradient_norm = 2.5,
+                                  .max_length = 96,
+                                  .seed = 4'000'000'000'000,
+                                  .order = ExampleOrder::kGiven,
+                                  .batch_sampler = BatchSampler::kPlain,
+                                  .validation_fraction = 0.25,
+                                  .evaluation_steps = 11,
+                                  .keep = KeepRevision::kLast,
+                                  .checkpoint_steps = 13,
+                                  .threads = 4};
+  const auto read = TrainerOptionsFromJson(nlohmann::json::parse(ToJson(options).dump()));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(ToJson(*read), ToJson(options));
+  EXPECT_EQ(ToJson(*read).size(), 20u);
+  EXPECT_EQ(read->seed, options.seed);
+  EXPECT_EQ(read->keep, options.keep);
+  EXPECT_EQ(read->max_length, options.max_length);
+}
+
+TEST(TrainerOptionsTest, OptionalFieldsThatAreNotSetStayNotSet) {
+  const auto read = TrainerOptionsFromJson(ToJson(Changed([](TrainerOptions&) {})));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_FALSE(read->max_steps || read->warmup_steps || read->max_length || read->evaluation_steps || read->keep);
+}
+
+TEST(TrainerOptionsTest, UnknownKeyIsRefused) {
+  nlohmann::json json = ToJson(Changed([](TrainerOptions&) {}));
+  json["batch_sise"] = 3;
+  const auto read = TrainerOptionsFromJson(json);
+  EXPECT_EQ(read.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(read.status().message().find("batch_sise"), std::string_view::npos) << read.status();
+}
+
+TEST(TrainerOptionsTest, WrongTypeIsRefused) {
+  const nlohmann::json good = ToJson(Changed([](TrainerOptions&) {}));
+  for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{{"batch_size", "32"},
+                                                                                       {"batch_size", 32.5},
+                                                                                       {"batch_size", 5'000'000'000},
+                                                                                       {"symmetric", 1},
+                                                                                       {"learning_rate", nullptr},
+                                                                                       {"schedule", 9},
+                                                                                       {"schedule", 0},
+                                                                                       {"seed", 18446744073709551615u},
+                                                                                       {"base_directory", 3}}) {
+    nlohmann::json json = good;
+    json[key] = value;
+    const auto read = TrainerOptionsFromJson(json);
+    EXPECT_EQ(read.status().code(), absl::StatusCode::kInvalidArgument) << key << " " << value;
+    EXPECT_NE(read.status().message().find(key), std::string_view::npos) << read.status();
+  }
+  EXPECT_FALSE(TrainerOptionsFromJson(nlohmann::json::array()).ok());
+}
+
+}  // namespace
+}  // namespace tandem
