@@ -129,7 +129,7 @@ train() {
 search_all() {
   local queries
   mapfile -d '' queries < <(report texts "$work/pairs/evaluation.jsonl")
-  tandem --json search debian "${queries[@]}" --top-k 100 --ids-only >"$1"
+  tandem --json search debian --top-k 100 --ids-only -- "${queries[@]}" >"$1"
 }
 
 promote() {

@@ -11,7 +11,7 @@ import tempfile
 
 # Which of our folders a folder is built on. It may also include what those are built on.
 BUILT_ON = {
-    "index": set(),
+    "index": {"server/base"},
     "server/base": set(),
     "server/storage": {"server/base"},
     "server/encoder": {"server/base"},

@@ -16,7 +16,7 @@ namespace tandem {
 namespace {
 
 // One read of the store; bounds the memory that examples of many long texts take.
-constexpr int kExamplesPerRead = 200;
+constexpr int kExamplesPerRead = 100;
 // In-batch negatives need a second pair.
 constexpr int64_t kFewestPairs = 2;
 

@@ -60,6 +60,7 @@ absl::StatusOr<JobRecord> TrainingJobs::Submit(const TrainingJobRequest& request
     return created;
   }
   absl::MutexLock lock(&rep_->mutex);
+  rep_->work_came = true;
   rep_->changed.SignalAll();
   return job;
 }
@@ -127,6 +128,7 @@ std::filesystem::path TrainingJobs::Rep::DirectoryOf(const JobRecord& job) const
 absl::Status TrainingJobs::Rep::SetState(const JobRecord& job, JobState state, const absl::Status& error) {
   absl::MutexLock lock(&mutex);
   ASSIGN_OR_RETURN(JobRecord row, store->GetJob(job.tenant, job.id));
+  if (state == JobState::kQueued && row.cancel_requested) state = JobState::kCancelled;  // Asked during a shutdown.
   row.state = state;
   row.attempt = job.attempt;
   if (!row.start_time) row.start_time = job.start_time;

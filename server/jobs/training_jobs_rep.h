@@ -51,6 +51,7 @@ struct TrainingJobs::Rep {
   void Settle(const JobRecord& job, const AttemptEnd& end);
 
   // The row gets `state` (and error, and end_time when it is final), and the log its event.
+  // A job that is to be cancelled does not go back into the queue: it becomes kCancelled instead.
   absl::Status SetState(const JobRecord& job, JobState state, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex);
   // Appends the event of a finished job's state unless it is there: a crash may have come between row and event.
   absl::Status RecordFinalState(const JobRecord& job) ABSL_LOCKS_EXCLUDED(mutex);
@@ -61,6 +62,7 @@ struct TrainingJobs::Rep {
   absl::Mutex mutex;
   absl::CondVar changed;  // Work came, cancel or stop was asked, an event was appended here.
   bool stopping ABSL_GUARDED_BY(mutex) = false;
+  bool work_came ABSL_GUARDED_BY(mutex) = false;  // Since the supervisor last looked at the queue.
   std::string running_tenant ABSL_GUARDED_BY(mutex), running_id ABSL_GUARDED_BY(mutex);  // Empty: none.
   bool cancel_running ABSL_GUARDED_BY(mutex) = false;
   std::thread supervisor;

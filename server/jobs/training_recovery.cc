@@ -65,7 +65,6 @@ absl::Status TrainingJobs::Rep::Recover(JobRecord job) {
                  finished->result_revision);
     return RecordFinalState(*finished);
   }
-  if (job.cancel_requested) return SetState(job, JobState::kCancelled, absl::OkStatus());
   spdlog::info("jobs/{}: was running when the last server ended, queued again", job.id);
   return SetState(job, JobState::kQueued, absl::OkStatus());
 }

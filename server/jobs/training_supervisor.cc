@@ -37,6 +37,10 @@ int64_t EventBytes(const std::filesystem::path& job_directory) {
 
 void TrainingJobs::Rep::Supervise() {
   while (true) {
+    {
+      absl::MutexLock lock(&mutex);
+      work_came = false;
+    }
     if (std::optional<JobRecord> job = TakeQueued()) {
       RunJob(*std::move(job));
       absl::MutexLock lock(&mutex);
@@ -46,7 +50,7 @@ void TrainingJobs::Rep::Supervise() {
     }
     absl::MutexLock lock(&mutex);
     if (stopping) return;
-    changed.WaitWithTimeout(&mutex, kIdleWait);
+    if (!work_came) changed.WaitWithTimeout(&mutex, kIdleWait);
   }
 }
 
@@ -68,14 +72,14 @@ std::optional<JobRecord> TrainingJobs::Rep::TakeQueued() {
   // A cancel between here and the row's change makes it CANCELLED, and the step to RUNNING is refused.
   const absl::Status status = SetState(job, JobState::kRunning, absl::OkStatus());
   if (status.ok()) return job;
+  if (!absl::IsFailedPrecondition(status)) {
+    spdlog::error("jobs/{}: cannot be started: {}", job.id, status.ToString());
+    // Fails the job when its row was stored and its event was not; else it stays queued and is tried again.
+    SetState(job, JobState::kFailed, status).IgnoreError();
+  }
   absl::MutexLock lock(&mutex);
   running_tenant.clear();
   running_id.clear();
-  if (absl::IsFailedPrecondition(status)) {
-    changed.SignalAll();
-    return std::nullopt;
-  }
-  spdlog::error("jobs/{}: cannot be started: {}", job.id, status.ToString());
   return std::nullopt;
 }
 

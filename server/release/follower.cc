@@ -110,6 +110,8 @@ absl::Status Follower::OpenNewestSealed(int64_t sealed_commit, int64_t cursor) {
       sealed_commit_ = commit;
       return absl::OkStatus();
     }
+    // Too little memory or too many open files are no reason to build again.
+    if (!index.ok() && !absl::IsDataLoss(index.status()) && !absl::IsNotFound(index.status())) return index.status();
     damage = index.ok() ? absl::DataLossError(Concat(directory_.SealedPath(commit).string(), ": is of another release"))
                         : absl::DataLossError(index.status().message());
     spdlog::error("{}: {}", Name(), std::string(damage.message()));

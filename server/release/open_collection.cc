@@ -177,11 +177,21 @@ int OpenCollection::Rank(const Followed& followed) const {
   return 6;
 }
 
+bool OpenCollection::TakeTurn(const FollowedPtr& followed, absl::Time deadline) {
+  ++followed->turns_wanted;
+  const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !followed->writing; };
+  const bool taken = mutex_.AwaitWithDeadline(absl::Condition(&free), deadline) && !closed_;
+  --followed->turns_wanted;
+  if (taken) followed->writing = true;
+  return taken;
+}
+
 OpenCollection::Turn OpenCollection::NextTurn(int64_t head) {
   Turn next;
   int best = 0;
   for (const auto& [id, followed] : followed_) {
-    if (followed->removed || followed->writing || followed->step_retry_time > absl::Now()) continue;
+    if (followed->removed || followed->writing || followed->turns_wanted > 0) continue;
+    if (followed->step_retry_time > absl::Now()) continue;
     const bool held_level = holding_live_ && id == promoting_id_ && followed->follower->caught_up();
     const int64_t up_to = held_level ? std::min(head, live_->follower->cursor()) : head;
     if (followed->follower->cursor() >= up_to && followed->follower->caught_up()) continue;

@@ -73,7 +73,8 @@ class OpenCollection {
   struct Followed {
     std::unique_ptr<Follower> follower;
     ReleaseState state = ReleaseState::kBuilding;
-    bool writing = false;  // Somebody has the writer's turn.
+    bool writing = false;   // Somebody has the writer's turn.
+    int turns_wanted = 0;   // TakeTurn calls that wait for it: the follower thread takes no step until they have had it.
     bool tasked = false;   // In tasks_, or the task thread works on it.
     bool removed = false;  // Takes no more steps; the task thread forgets it.
     bool discard = false;  // ... and removes its files and vectors.
@@ -94,6 +95,8 @@ class OpenCollection {
   absl::StatusOr<FollowedPtr> OpenRelease(const ReleaseRecord& record);
   void OpenOrReport(const ReleaseRecord& record);
   void FollowLoop();
+  // Waits for the writer's turn and takes it; false at the deadline or when the collection closes.
+  bool TakeTurn(const FollowedPtr& followed, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Turn NextTurn(int64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int Rank(const Followed& followed) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void EndStep(const FollowedPtr& followed, const absl::Status& status);

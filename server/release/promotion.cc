@@ -33,6 +33,7 @@ absl::Status Refused(std::string_view release, const GateReport& report) {
 absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std::optional<int64_t> etag,
                                                         std::string_view override_reason, absl::Time deadline,
                                                         const MetaStore::Request* request) {
+  if (absl::Now() >= deadline) return TooLate(ReleaseName(id), "nothing was begun yet");
   RETURN_IF_ERROR(BeginPromotion(id, deadline));
   const absl::Cleanup end = [this] { EndPromotion(); };
   CollectionRecord collection;
@@ -153,12 +154,9 @@ absl::Status OpenCollection::HoldLive(const FollowedPtr& candidate, absl::Time d
   const std::string name = ReleaseName(candidate->follower->release()->id);
   absl::MutexLock lock(&mutex_);
   if (live_ == nullptr) return absl::OkStatus();
-  const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !live_->writing; };
-  if (!mutex_.AwaitWithDeadline(absl::Condition(&free), deadline)) {
-    return TooLate(name, "the live release was still taking a step");
+  if (!TakeTurn(live_, deadline)) {
+    return closed_ ? ClosedError() : TooLate(name, "the live release was still taking a step");
   }
-  if (closed_) return ClosedError();
-  live_->writing = true;
   holding_live_ = true;
   documents_->Wake();
   const auto level = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {

@@ -224,10 +224,11 @@ absl::Status OpenCollection::Seal(const FollowedPtr& followed) {
   RETURN_IF_ERROR(followed->follower->WriteSealed());
   {
     absl::MutexLock lock(&mutex_);
-    const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !followed->writing; };
-    mutex_.Await(absl::Condition(&free));
-    if (closed_ || followed->removed) return absl::CancelledError("the release is being closed");
-    followed->writing = true;
+    if (!TakeTurn(followed, absl::InfiniteFuture())) return absl::CancelledError("the collection is being closed");
+    if (followed->removed) {
+      followed->writing = false;
+      return absl::CancelledError("the release is being removed");
+    }
   }
   const absl::Status status = followed->follower->AdoptSealed();
   absl::MutexLock lock(&mutex_);

@@ -124,7 +124,7 @@ absl::Status CollectionService::UpsertDocuments(const Call& call, const v1::Upse
   std::vector<DocumentInput> inputs;
   for (int i = 0; i < request.documents_size(); ++i) {
     auto input = FromProto(request.documents(i));
-    if (!input.ok()) return PrefixField(Path("documents", i), input.status());
+    if (!input.ok()) return PrefixField(tandem::Path("documents", i), input.status());
     inputs.push_back(*std::move(input));
   }
   // The store remembers a message by its stream; a single call is a stream of one, and its content rides along.

@@ -36,7 +36,7 @@ absl::Status EmbeddingService::EmbedTexts(const Call& call, const v1::EmbedReque
   const auto dimensions = static_cast<size_t>(model.encoder->contract().dimensions);
   for (size_t i = 0; i < texts.size(); ++i) {
     if (request.refuse_truncation() && embedded.truncated[i]) {
-      return InvalidField(Path("texts", static_cast<int>(i)),
+      return InvalidField(tandem::Path("texts", static_cast<int>(i)),
                           Concat(embedded.token_counts[i], " tokens: the model reads at most ",
                                  model.encoder->contract().max_length, ", and refuse_truncation is set"));
     }

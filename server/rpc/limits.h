@@ -44,7 +44,7 @@ inline constexpr int kMaxModelPathBytes = 255;
 
 inline constexpr int kMaxStreams = 256;                    // Streams open at once, each with a thread of its own.
 inline constexpr absl::Duration kStreamIdleLimit = absl::Minutes(10);  // A client that sends nothing for so long is cut off.
-inline constexpr absl::Duration kDefaultDeadline = absl::Hours(1);     // Of a unary call that brings none.
+inline constexpr absl::Duration kDefaultDeadline = absl::Hours(1);     // Of a unary call that brings none: no call waits for ever.
 inline constexpr absl::Duration kRetryDelay = absl::Seconds(1);        // What a full queue tells clients to wait.
 
 }  // namespace tandem

@@ -25,8 +25,7 @@ using grpc::CallbackServerContext;
 using grpc::internal::RpcMethod;
 using grpc::internal::RpcServiceMethod;
 
-Call MakeCall(const CallbackServerContext& context, const CallPool& pool) {
-  const absl::Time latest = absl::Now() + kDefaultDeadline;
+Call MakeCall(const CallbackServerContext& context, const CallPool& pool, absl::Time latest) {
   return Call{.tenant = TenantOf(context),
               .deadline = std::min(absl::FromChrono(context.deadline()), latest),
               .gone = [&context, &pool] { return context.IsCancelled() || pool.draining(); }};
@@ -82,7 +81,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
     const std::unique_ptr<Message> request(method_->request->New());
     const std::unique_ptr<Message> response(method_->response->New());
     RETURN_IF_ERROR(ParseMessage(*in_, request.get()));
-    RETURN_IF_ERROR(method_->handler(MakeCall(*context_, *pool_), *request, response.get()));
+    RETURN_IF_ERROR(method_->handler(MakeCall(*context_, *pool_, absl::Now() + kDefaultDeadline), *request, response.get()));
     RETURN_IF_ERROR(CheckReplySize(*response));
     *out_ = SerializeMessage(*response);
     return absl::OkStatus();
@@ -104,7 +103,7 @@ class StreamCall : public Reactor, public MessageStream {
   void Start(std::function<absl::Status(const Call&, MessageStream*)> handler) {
     const bool started = pool_->RunStream([this, handler = std::move(handler)] {
       absl::Status status = CheckWanted(*context_);
-      if (status.ok()) status = handler(MakeCall(*context_, *pool_), this);
+      if (status.ok()) status = handler(MakeCall(*context_, *pool_, absl::InfiniteFuture()), this);
       this->Finish(ToGrpcStatus(status));
     });
     if (!started) this->Finish(ToGrpcStatus(TooManyStreams(*pool_)));

@@ -32,7 +32,7 @@ namespace tandem {
 // What a handler knows about its call besides the request.
 struct Call {
   std::string tenant;
-  absl::Time deadline;         // Never infinite: kDefaultDeadline from now when the client brings none.
+  absl::Time deadline;         // When the client brings none: of a unary call kDefaultDeadline from now, else never.
   std::function<bool()> gone;  // The client cancelled, or the server drains: a long loop asks and stops.
 };
 

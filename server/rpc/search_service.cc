@@ -45,7 +45,7 @@ absl::Status SearchService::BatchSearch(const Call& call, const v1::BatchSearchR
   std::vector<SearchQuery> queries;
   for (int i = 0; i < request.searches_size(); ++i) {
     auto query = FromProto(request.searches(i));
-    if (!query.ok()) return PrefixField(Path("searches", i), query.status());
+    if (!query.ok()) return PrefixField(tandem::Path("searches", i), query.status());
     queries.push_back(*std::move(query));
   }
   auto answers = rooms_.searcher->Search(call.tenant, collection, queries, MinCommit(request), call.deadline);

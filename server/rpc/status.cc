@@ -4,6 +4,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "server/base/status.h"
+#include "server/base/strings.h"
 #include "server/rpc/wire.h"
 
 namespace tandem {
@@ -47,7 +48,7 @@ std::string CleanMessage(std::string_view message) {
 google::rpc::Status ToStatusProto(const absl::Status& status) {
   google::rpc::Status proto;
   proto.set_code(ToGrpcCode(status.code()));
-  proto.set_message(CleanMessage(status.message()));
+  proto.set_message(CleanMessage(StdView(status.message())));
   if (status.ok()) return proto;
   const auto path = FieldPath(status);
   const auto delay = RetryDelay(status);

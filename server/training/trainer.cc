@@ -1,5 +1,6 @@
 #include "server/training/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -40,6 +41,12 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 // Distinct for each text of a step: the pair, and the text's place in it (anchor 0, positive 1, negatives from 2).
 uint64_t ExampleKey(int32_t pair, size_t place) { return static_cast<uint64_t>(pair) << 24 | place; }
+
+// nDCG@10 decides; small splits often tie, then the loss does.
+bool IsBetter(const ValidationResult& a, const ValidationResult& b) {
+  if (a.metrics.ndcg_at_10 != b.metrics.ndcg_at_10) return a.metrics.ndcg_at_10 > b.metrics.ndcg_at_10;
+  return a.loss < b.loss;
+}
 
 class Trainer {
  public:
@@ -261,7 +268,7 @@ absl::Status Trainer::ValidateIfDue() {
   ASSIGN_OR_RETURN(const ValidationResult result, validator_->Run(*model_, [&](int64_t done, int64_t total) {
     return Proceed("validating", done, total);
   }));
-  const bool best = !state_.best || result.metrics.ndcg_at_10 > state_.best->validation.metrics.ndcg_at_10;
+  const bool best = !state_.best || IsBetter(result, state_.best->validation);
   if (best) {
     if (keep_best_) RETURN_IF_ERROR(checkpoints_->SaveBest(state_.step, *model_));
     state_.best = BestWeights{.step = state_.step, .validation = result, .saved = keep_best_};

@@ -1,0 +1,24 @@
+#pragma once
+// What is wrong with a request, for every field of every request message: the table of bad_input_test.
+
+#include <string>
+#include <vector>
+
+namespace tandem::test {
+
+struct BadInput {
+  std::string method;                 // "DatasetService/GetDataset"
+  std::vector<std::string> messages;  // Text format; several on a stream.
+  std::string path;                   // What BadRequest must name; of a refused element of a stream, with its place in front.
+  std::string covers;                 // The field that the case is about, when `path` names another one.
+};
+
+std::vector<BadInput> BadInputs();
+
+// Fields ("Service/Method:path") for which every value is legal by itself and no combination is wrong, with the reason.
+struct AnyValue {
+  std::string field, reason;
+};
+std::vector<AnyValue> AnyValueIsLegal();
+
+}  // namespace tandem::test

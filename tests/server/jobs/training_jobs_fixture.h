@@ -1,0 +1,119 @@
+#pragma once
+// A data directory with a base revision and datasets whose first anchor tells tests/support/fake_trainer.cc what to do.
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/jobs/training_jobs.h"
+
+namespace tandem {
+
+inline std::unique_ptr<MetaStore> OpenStore(const std::filesystem::path& data) {
+  return MetaStore::Open(data / "meta.db").value();
+}
+
+inline TrainingJobsOptions OptionsFor(const std::filesystem::path& data) {
+  TrainingJobsOptions options;
+  options.data_directory = data;
+  options.trainer_binary = FAKE_TRAINER;
+  options.stop_grace = absl::Seconds(10);
+  return options;
+}
+
+inline void AddPairs(MetaStore& store, const std::string& dataset, const std::string& behaviour) {
+  ASSERT_TRUE(store.CreateDataset("t", dataset, "", nullptr).ok());
+  const std::vector<Example> pairs = {{.anchor = behaviour, .positives = {"p1"}},
+                                      {.anchor = "a2", .positives = {"p2"}}};
+  ASSERT_TRUE(store.AppendExamples("t", dataset, "", 0, pairs, "").ok());
+}
+
+inline TrainingJobRequest RequestFor(const std::string& dataset) {
+  TrainingJobRequest request;
+  request.tenant = "t";
+  request.base_model = "base";
+  request.base_revision = "r1";
+  request.dataset = dataset;
+  request.target_model = "tuned";
+  return request;
+}
+
+class TrainingJobsFixture : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/jobs-XXXXXX";
+    data_ = mkdtemp(pattern.data());
+    store_ = OpenStore(data_);
+    ModelRevisionRecord base;
+    base.tenant = "t";
+    base.model = "base";
+    base.id = "r1";
+    base.create_time = absl::Now();
+    base.architecture = "BertModel";
+    base.contract.max_length = 128;
+    base.contract.dimensions = 384;
+    ASSERT_TRUE(store_->AddModelRevision(base).ok());
+  }
+  void TearDown() override {
+    jobs_.reset();
+    store_.reset();
+    std::filesystem::remove_all(data_);
+  }
+
+  void StartJobs(const TrainingJobsOptions& options) {
+    jobs_ = std::make_unique<TrainingJobs>(options, store_.get());
+    const absl::Status status = jobs_->Start();
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  void StartJobs() { StartJobs(OptionsFor(data_)); }
+
+  std::string SubmitBehaviour(const std::string& behaviour) {
+    AddPairs(*store_, "d", behaviour);
+    return jobs_->Submit(RequestFor("d"), nullptr).value().id;
+  }
+
+  // Watches the job to its end; all events after `after`.
+  std::vector<nlohmann::json> EventsOf(const std::string& id, int64_t after = 0) {
+    std::vector<nlohmann::json> events;
+    const absl::Status status = jobs_->Watch("t", id, after, [&](const nlohmann::json& event) {
+      if (event["type"] != "heartbeat") events.push_back(event);
+      return true;
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return events;
+  }
+  JobRecord FinishedJob(const std::string& id) {
+    EventsOf(id);
+    return store_->GetJob("t", id).value();
+  }
+  bool WaitForStep(const std::string& id) {
+    for (int i = 0; i < 3000; ++i) {
+      if (jobs_->Progress("t", id).value().step > 0) return true;
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    return false;
+  }
+  std::filesystem::path DirectoryOf(const std::string& id) const { return data_ / "jobs" / "t" / id; }
+
+  std::filesystem::path data_;
+  std::unique_ptr<MetaStore> store_;
+  std::unique_ptr<TrainingJobs> jobs_;
+};
+
+// The states that a log went through, in order.
+inline std::vector<int> StatesOf(const std::vector<nlohmann::json>& events) {
+  std::vector<int> states;
+  for (const nlohmann::json& event : events) {
+    if (event["type"] == "state") states.push_back(event["state"].get<int>());
+  }
+  return states;
+}
+
+}  // namespace tandem

@@ -1,0 +1,242 @@
+#include "server/storage/document_store.h"
+
+#include <atomic>
+#include <numeric>
+#include <thread>
+
+#include "server/base/status.h"
+#include "tests/server/storage/storage_fixture.h"
+
+namespace tandem {
+namespace {
+
+using testing::ElementsAre;
+
+class DocumentStoreTest : public StorageFixture {
+ protected:
+  void SetUp() override {
+    StorageFixture::SetUp();
+    Reopen();
+  }
+  void TearDown() override {
+    store_.reset();
+    StorageFixture::TearDown();
+  }
+  void Reopen() {
+    store_.reset();
+    store_ = DocumentStore::Open(File("documents.db")).value();
+  }
+  int64_t Put(const std::vector<std::string>& ids, const std::string& text = "text") {
+    std::vector<DocumentInput> documents;
+    for (const std::string& id : ids) documents.push_back({id, text, ""});
+    return store_->Upsert(documents)->commit;
+  }
+  std::vector<int64_t> LogCommits(int64_t after, int64_t skip = 0) {
+    std::vector<int64_t> commits;
+    const std::vector<DocumentVersion> log = store_->ReadLog(after, 1000, 1 << 20, skip).value();
+    for (const DocumentVersion& version : log) commits.push_back(version.commit);
+    return commits;
+  }
+
+  std::unique_ptr<DocumentStore> store_;
+};
+
+TEST_F(DocumentStoreTest, EachStoredVersionTakesACommitAndKnowsItsNeighbours) {
+  EXPECT_EQ(store_->head(), 0);
+  EXPECT_EQ(Put({"a", "b"}), 2);
+  EXPECT_EQ(Put({"a"}, "new"), 3);
+  Reopen();
+  EXPECT_EQ(store_->head(), 3);
+  EXPECT_EQ(store_->Count().value(), 2);
+  const DocumentVersion current = store_->Get("a").value();
+  EXPECT_EQ(current.commit, 3);
+  EXPECT_EQ(current.previous, 1);
+  EXPECT_EQ(current.superseded_by, 0);
+  EXPECT_EQ(current.text, "new");
+  EXPECT_EQ(current.payload_json, "{}");
+  EXPECT_EQ(store_->ReadLog(0, 1, 1 << 20)->at(0).superseded_by, 3);
+}
+
+TEST_F(DocumentStoreTest, OfTwoInputsWithOneIdTheLaterWins) {
+  const auto written = store_->Upsert({{"a", "first", ""}, {"b", "b", ""}, {"a", "second", "{\"k\":1}"}}).value();
+  EXPECT_EQ(written.commit, 2);
+  EXPECT_EQ(written.accepted, 3);
+  EXPECT_EQ(store_->Get("a")->text, "second");
+  EXPECT_EQ(store_->Get("a")->payload_json, "{\"k\":1}");
+  EXPECT_EQ(store_->Count().value(), 2);
+}
+
+TEST_F(DocumentStoreTest, TextsAndIdsKeepNulBytes) {
+  const std::string nul("a\0b", 3), shorter("a", 1);
+  ASSERT_TRUE(store_->Upsert({{nul, nul, ""}, {shorter, "plain", ""}}).ok());
+  Reopen();
+  EXPECT_EQ(store_->Get(nul)->text, nul);
+  EXPECT_EQ(store_->Get(shorter)->text, "plain");
+  EXPECT_EQ(store_->ReadLog(0, 10, 1 << 20)->at(0).text, nul);
+}
+
+TEST_F(DocumentStoreTest, DeletionsAreVersionsAndCountOnlyWhatWasThere) {
+  Put({"a", "b"});
+  const auto deleted = store_->Delete({"a", "x", "a"}).value();
+  EXPECT_EQ(deleted.commit, 3);
+  EXPECT_EQ(deleted.accepted, 1);
+  EXPECT_TRUE(absl::IsNotFound(store_->Get("a").status()));
+  EXPECT_EQ(store_->Count().value(), 1);
+  EXPECT_TRUE(store_->ReadLog(2, 10, 1 << 20)->at(0).deleted);
+  EXPECT_EQ(store_->Delete({"x"})->commit, 3);
+  EXPECT_EQ(Put({"a"}), 4);
+  EXPECT_EQ(store_->Count().value(), 2);
+  EXPECT_EQ(store_->Get("a")->previous, 3);
+}
+
+TEST_F(DocumentStoreTest, ListPagesById) {
+  Put({"c", "a", "d", "b"});
+  ASSERT_TRUE(store_->Delete({"b"}).ok());
+  const std::vector<DocumentVersion> first = store_->List({2, ""}).value();
+  ASSERT_EQ(first.size(), 2u);
+  EXPECT_EQ(first[0].id, "a");
+  EXPECT_EQ(first[1].id, "c");
+  const std::vector<DocumentVersion> rest = store_->List({2, "c"}).value();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].id, "d");
+}
+
+TEST_F(DocumentStoreTest, ReadVersionsKeepsTheOrderAndMissesAreDataLoss) {
+  Put({"a", "b", "c"});
+  const std::vector<int64_t> wanted = {3, 1, 3};
+  const std::vector<DocumentVersion> versions = store_->ReadVersions(wanted, true).value();
+  ASSERT_EQ(versions.size(), 3u);
+  EXPECT_EQ(versions[0].id, "c");
+  EXPECT_EQ(versions[1].id, "a");
+  EXPECT_EQ(versions[2].id, "c");
+  EXPECT_TRUE(store_->ReadVersions(wanted, false)->at(0).text.empty());
+  const std::vector<int64_t> missing = {1, 9, 2};
+  EXPECT_EQ(store_->ReadVersions(missing, true).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(store_->ReadVersions({}, true)->empty());
+}
+
+TEST_F(DocumentStoreTest, ReadLogStopsAtItsLimitsAndSkipsSupersededVersions) {
+  Put({"a", "b"}, std::string(100, 'x'));
+  Put({"a"});
+  ASSERT_TRUE(store_->Delete({"b"}).ok());
+  EXPECT_THAT(LogCommits(0), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(LogCommits(2), ElementsAre(3, 4));
+  EXPECT_THAT(LogCommits(0, 3), ElementsAre(2, 3, 4));
+  EXPECT_THAT(LogCommits(0, 4), ElementsAre(3, 4));
+  EXPECT_EQ(store_->ReadLog(0, 3, 1 << 20)->size(), 3u);
+  EXPECT_EQ(store_->ReadLog(0, 10, 1)->size(), 1u);
+  EXPECT_EQ(store_->ReadLog(0, 10, 101)->size(), 2u);
+  EXPECT_TRUE(store_->ReadLog(0, 10, 1 << 20, 0, false)->at(0).text.empty());
+  EXPECT_EQ(store_->CountLog(0, 0).value(), 3);
+  EXPECT_EQ(store_->CountLog(0, 4).value(), 1);
+}
+
+TEST_F(DocumentStoreTest, ARepeatedSequenceIsAnsweredAndNotStoredTwice) {
+  ASSERT_TRUE(store_->Upsert({{"a", "x", ""}}, "s", 1, "[]").ok());
+  Reopen();
+  const auto again = store_->Upsert({{"a", "y", ""}}, "s", 1, "").value();
+  EXPECT_TRUE(again.repeated);
+  EXPECT_EQ(again.commit, 1);
+  EXPECT_EQ(again.errors_json, "[]");
+  EXPECT_EQ(store_->Get("a")->text, "x");
+  EXPECT_EQ(FieldPath(store_->Upsert({}, "s", 3).status()), "sequence");
+  EXPECT_EQ(store_->Upsert({}, "s", 2)->commit, 1);
+}
+
+TEST_F(DocumentStoreTest, FollowersKeepCursorAndVectorsApart) {
+  Put({"a", "b", "c"});
+  const std::vector<int64_t> commits = {1, 2, 3};
+  std::vector<float> vectors(6);
+  std::iota(vectors.begin(), vectors.end(), 0.5f);
+  EXPECT_EQ(store_->GetCursor("r")->commit, 0);
+  ASSERT_TRUE(store_->Advance("r", 3, commits, vectors, 2).ok());
+  ASSERT_TRUE(store_->Advance("other", 1, {}, {}, 2).ok());
+  Reopen();
+  EXPECT_EQ(store_->GetCursor("r")->commit, 3);
+  DocumentStore::Vectors read = store_->ReadVectors("r", 0, 10, 2).value();
+  EXPECT_EQ(read.commits, commits);
+  EXPECT_EQ(read.values, vectors);
+  EXPECT_THAT(store_->ReadVectors("r", 1, 1, 2)->commits, ElementsAre(2));
+  EXPECT_TRUE(store_->ReadVectors("other", 0, 10, 2)->commits.empty());
+  ASSERT_TRUE(store_->MarkSealed("r", 2).ok());
+  EXPECT_EQ(store_->GetCursor("r")->sealed_commit, 2);
+  EXPECT_THAT(store_->ReadVectors("r", 0, 10, 2)->commits, ElementsAre(3));
+  EXPECT_EQ(store_->ReadVectors("r", 0, 10, 3).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(store_->ListFollowers().value(), ElementsAre("other", "r"));
+  ASSERT_TRUE(store_->DropFollower("r").ok());
+  EXPECT_EQ(store_->GetCursor("r")->commit, 0);
+  EXPECT_TRUE(store_->ReadVectors("r", 0, 10, 2)->commits.empty());
+  EXPECT_FALSE(store_->Advance("r", 1, commits, vectors, 3).ok());
+}
+
+TEST_F(DocumentStoreTest, PruneForgetsWhatWasSupersededAndNothingElse) {
+  Put({"a", "b"});
+  Put({"a"});
+  ASSERT_TRUE(store_->Delete({"b"}).ok());
+  Put({"a"});
+  EXPECT_EQ(store_->PruneVersions(4).value(), 3);  // Commits 1 and 2, and the deletion 4; not 3, superseded by 5.
+  EXPECT_THAT(LogCommits(0), ElementsAre(3, 5));
+  EXPECT_EQ(store_->Count().value(), 1);
+  EXPECT_EQ(Put({"b"}), 6);
+  EXPECT_EQ(store_->Get("b")->previous, 0);
+}
+
+TEST_F(DocumentStoreTest, WaitersReturnOnCommitWakeAndTimeout) {
+  EXPECT_EQ(store_->WaitForCommitAfter(0, absl::Milliseconds(10)), 0);
+  std::atomic<int64_t> seen = -1;
+  std::thread waiter([&] { seen = store_->WaitForCommitAfter(0, absl::Seconds(60)); });
+  Put({"a"});
+  waiter.join();
+  EXPECT_EQ(seen, 1);
+  const absl::Time begin = absl::Now();
+  store_->Wake();  // Nobody waits: the next wait ends at once.
+  EXPECT_EQ(store_->WaitForCommitAfter(1, absl::Seconds(60)), 1);
+  std::thread second([&] { seen = store_->WaitForCommitAfter(1, absl::Seconds(60)); });
+  store_->Wake();
+  second.join();
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(30));
+  EXPECT_EQ(store_->WaitForCommitAfter(1, absl::Milliseconds(10)), 1);
+}
+
+TEST_F(DocumentStoreTest, ReadersSeeWholeWritesWhileAWriterWorks) {
+  std::atomic<bool> done = false;
+  std::vector<std::thread> readers;
+  std::atomic<int> reads = 0;
+  for (int i = 0; i < 6; ++i) {
+    readers.emplace_back([&] {
+      while (!done) {
+        const int64_t count = store_->Count().value();
+        EXPECT_EQ(count % 20, 0);
+        EXPECT_EQ(store_->ReadLog(0, 100000, 1 << 30)->size() % 20, 0u);
+        ++reads;
+      }
+    });
+  }
+  for (int batch = 0; batch < 30; ++batch) {
+    std::vector<std::string> ids;
+    for (int i = 0; i < 20; ++i) ids.push_back(std::to_string(batch * 20 + i));
+    EXPECT_EQ(Put(ids), (batch + 1) * 20);
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_GT(reads, 0);
+  EXPECT_EQ(store_->Count().value(), 600);
+}
+
+TEST_F(DocumentStoreTest, AThousandDocumentsTakeWellUnderFiftyMilliseconds) {
+  absl::Duration fastest = absl::InfiniteDuration();  // Other programs share the machine.
+  for (int round = 0; round < 10; ++round) {
+    std::vector<DocumentInput> documents;
+    for (int i = 0; i < 1000; ++i) {
+      documents.push_back({"document-" + std::to_string(round % 2 * 500 + i), std::string(400, 'x'), "{}"});
+    }
+    const absl::Time begin = absl::Now();
+    ASSERT_TRUE(store_->Upsert(documents).ok());
+    fastest = std::min(fastest, absl::Now() - begin);
+  }
+  RecordProperty("fastest_us", static_cast<int>(absl::ToInt64Microseconds(fastest)));
+  EXPECT_LT(fastest, absl::Milliseconds(50));
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,69 @@
+#include "server/training/trainer_events.h"
+
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+#include "server/base/job_directory.h"
+
+namespace tandem {
+namespace {
+
+class TrainerEventsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directories(directory_);
+  }
+  nlohmann::json Last() {
+    const auto events = EventReader(directory_ / kEventsFile).ReadNew();
+    EXPECT_TRUE(events.ok() && !events->empty());
+    return events.ok() && !events->empty() ? events->back() : nlohmann::json();
+  }
+  void Append(int attempt, const nlohmann::json& event) {
+    auto writer = EventWriter::Open(directory_ / kEventsFile, attempt);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    ASSERT_TRUE((*writer)->Append(event).ok());
+  }
+
+  const std::filesystem::path directory_ = std::filesystem::path(testing::TempDir()) / "trainer_events";
+};
+
+TEST_F(TrainerEventsTest, EachTrainerHasAnAttemptOfItsOwn) {
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    auto events = TrainerEvents::Open(directory_);
+    ASSERT_TRUE(events.ok()) << events.status();
+    ASSERT_TRUE(events->Message("hello").ok());
+    EXPECT_EQ(Last()["attempt"], attempt);
+    EXPECT_EQ(Last()["sequence"], attempt);
+  }
+}
+
+TEST_F(TrainerEventsTest, AttemptIsTheOneThatTheSupervisorAnnounced) {
+  Append(1, {{"type", "state"}, {"state", 2}});
+  ASSERT_TRUE(TrainerEvents::Open(directory_)->Message("first").ok());
+  EXPECT_EQ(Last()["attempt"], 1);
+  Append(4, {{"type", "state"}, {"state", 2}});
+  ASSERT_TRUE(TrainerEvents::Open(directory_)->Message("fourth").ok());
+  EXPECT_EQ(Last()["attempt"], 4);
+}
+
+TEST_F(TrainerEventsTest, FailedEventHasCodeAndMessage) {
+  ASSERT_TRUE(TrainerEvents::Open(directory_)->Failed(absl::DataLossError("torn")).ok());
+  EXPECT_EQ(Last()["type"], "failed");
+  EXPECT_EQ(Last()["code"], static_cast<int>(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(Last()["message"], "torn");
+}
+
+TEST_F(TrainerEventsTest, ValidationResultSurvivesJson) {
+  const ValidationResult result = {0.5, {.ndcg_at_10 = 0.75, .recall_at_10 = 1, .mrr_at_10 = 0.25, .recall_at_1 = 0.125, .queries = 9}};
+  const auto read = ValidationResultFromJson(ToJson(result));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(ToJson(*read), ToJson(result));
+  nlohmann::json missing = ToJson(result);
+  missing.erase("mrr_at_10");
+  EXPECT_EQ(ValidationResultFromJson(missing).status().code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace tandem

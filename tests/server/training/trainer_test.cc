@@ -1,0 +1,224 @@
+#include "server/training/trainer.h"
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "server/base/files.h"
+#include "tests/server/training/golden.h"
+#include "tests/server/training/job.h"
+
+namespace tandem {
+namespace {
+
+namespace fs = std::filesystem;
+
+TrainerOptions WithValidation() {
+  TrainerOptions options = QuickOptions();
+  options.validation_fraction = 0.3;
+  options.evaluation_steps = 5;
+  return options;
+}
+
+std::string Messages(const Job& job) {
+  std::string all;
+  for (const nlohmann::json& event : job.EventsOf("message")) all += event["text"].get<std::string>() + "\n";
+  return all;
+}
+
+TEST(TrainerTest, LossFallsAndTheResultIsACompleteModel) {
+  const Job job("falls", QuickOptions());
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  const auto losses = job.Losses();
+  ASSERT_EQ(losses.size(), 64u);  // 64 pairs, 8 a batch, 8 epochs.
+  double first = 0, last = 0;
+  for (int64_t i = 1; i <= 8; ++i) first += losses.at(i) / 8, last += losses.at(56 + i) / 8;
+  EXPECT_LT(last, 0.5 * first);
+  for (const char* file : {"config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json"}) {
+    EXPECT_TRUE(fs::exists(job.directory / kResultDirectory / file)) << file;
+  }
+  EXPECT_EQ(job.Result()["step"], 64);
+  EXPECT_TRUE(job.Result()["metrics"].is_null());
+  EXPECT_GT(job.Result()["parameters"].get<int64_t>(), 20'000);
+}
+
+TEST(TrainerTest, EventsAreWellFormedAndWithoutGaps) {
+  const Job job("events", WithValidation());
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  const auto events = job.Events();
+  int64_t step = 0;
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i]["sequence"], i + 1);
+    EXPECT_EQ(events[i]["attempt"], 1);
+    if (events[i]["type"] != "step") continue;
+    EXPECT_EQ(events[i]["step"], ++step);
+    for (const char* key : {"loss", "learning_rate", "gradient_norm", "pairs_per_second", "seconds_left", "epoch"}) {
+      ASSERT_TRUE(events[i][key].is_number()) << key;
+      EXPECT_GE(events[i][key].get<double>(), 0) << key;
+    }
+    EXPECT_GT(events[i]["total_steps"].get<int64_t>(), step - 1);
+  }
+  const auto validations = job.EventsOf("validation");
+  ASSERT_GE(validations.size(), 3u);
+  for (const nlohmann::json& event : validations) {
+    EXPECT_TRUE(event["step"].get<int64_t>() % 5 == 0 || event["step"] == step) << event;
+    EXPECT_GT(event["queries"].get<int>(), 5);
+    for (const char* key : {"ndcg_at_10", "recall_at_10", "mrr_at_10", "recall_at_1"}) {
+      EXPECT_GE(event[key].get<double>(), 0);
+      EXPECT_LE(event[key].get<double>(), 1);
+    }
+  }
+  EXPECT_EQ(validations.back()["step"], step);
+}
+
+TEST(TrainerTest, KilledRunGoesOnAsIfNothingHadHappened) {
+  const Job whole("undisturbed", WithValidation());
+  ASSERT_EQ(whole.Run(), kTrainerDone);
+  const Job killed("killed", WithValidation());
+  for (const int64_t step : {4, 9, 16, 25}) {
+    const pid_t pid = killed.Start();
+    killed.WaitForStep(step);
+    kill(pid, SIGKILL);
+    Job::Wait(pid);
+  }
+  ASSERT_EQ(killed.Run(), kTrainerDone);
+  EXPECT_EQ(killed.Losses(), whole.Losses());  // Bitwise, with one thread.
+  EXPECT_EQ(killed.Result(), whole.Result());
+  ASSERT_FALSE(whole.ResultWeights().empty());
+  EXPECT_EQ(killed.ResultWeights(), whole.ResultWeights());
+  EXPECT_GT(killed.Events().back()["attempt"].get<int>(), 1);
+}
+
+TEST(TrainerTest, SigtermSavesACheckpointAndGoesOnLater) {
+  TrainerOptions options = QuickOptions();
+  options.checkpoint_steps = 1000;
+  const Job whole("whole", options);
+  ASSERT_EQ(whole.Run(), kTrainerDone);
+  const Job stopped("stopped", options);
+  const pid_t pid = stopped.Start();
+  stopped.WaitForStep(3);
+  kill(pid, SIGTERM);
+  ASSERT_EQ(Job::Wait(pid), kTrainerStopped);
+  ASSERT_EQ(stopped.EventsOf("checkpoint").size(), 1u);
+  const int64_t step = stopped.EventsOf("checkpoint")[0]["step"];
+  EXPECT_EQ(step, stopped.Losses().rbegin()->first);
+  EXPECT_FALSE(fs::exists(stopped.directory / kResultDirectory));
+  ASSERT_EQ(stopped.Run(), kTrainerDone);
+  EXPECT_EQ(stopped.EventsOf("step").size(), 64u);  // None was done twice.
+  EXPECT_EQ(stopped.Losses(), whole.Losses());
+  EXPECT_EQ(stopped.ResultWeights(), whole.ResultWeights());
+}
+
+TEST(TrainerTest, DamagedCheckpointFallsBackToTheOlderOne) {
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 16;
+  const Job job("damaged", options);
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  const auto losses = job.Losses();
+  const std::string weights = job.ResultWeights();
+  fs::remove_all(job.directory / kResultDirectory);
+  const fs::path file = job.directory / "checkpoint-14/model/model.safetensors";
+  std::string bytes = ReadFile(file).value_or("");
+  ASSERT_FALSE(bytes.empty());
+  bytes[bytes.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileDurably(file, bytes).ok());
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  EXPECT_NE(Messages(job).find("checkpoint-14 is damaged"), std::string::npos) << Messages(job);
+  EXPECT_NE(Messages(job).find("going on from the checkpoint of step 7"), std::string::npos) << Messages(job);
+  EXPECT_EQ(job.Losses(), losses);
+  EXPECT_EQ(job.ResultWeights(), weights);
+}
+
+TEST(TrainerTest, KeepBestPublishesTheWeightsOfTheBestValidation) {
+  TrainerOptions options = WithValidation();
+  options.learning_rate = 0.02;  // High enough for the last step not to be the best.
+  options.keep = KeepRevision::kBest;
+  const Job job("best", options);
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  double best = -1, best_loss = 0;
+  int64_t best_step = 0, last_step = 0;
+  for (const nlohmann::json& event : job.EventsOf("validation")) {
+    const double ndcg = event["ndcg_at_10"], loss = event["loss"];
+    const bool better = ndcg > best || (ndcg == best && loss < best_loss);
+    EXPECT_EQ(event["best"].get<bool>(), better);
+    if (better) best = ndcg, best_loss = loss, best_step = event["step"];
+    last_step = event["step"];
+  }
+  EXPECT_EQ(job.Result()["step"], best_step);
+  EXPECT_DOUBLE_EQ(job.Result()["metrics"]["ndcg_at_10"].get<double>(), best);
+  options.keep = KeepRevision::kLast;
+  const Job last("last", options);
+  ASSERT_EQ(last.Run(), kTrainerDone);
+  EXPECT_EQ(last.Result()["step"], last_step);
+  EXPECT_EQ(last.ResultWeights() == job.ResultWeights(), best_step == last_step);
+}
+
+TEST(TrainerTest, FinishedJobStaysAsItIs) {
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 2;
+  const Job job("finished", options);
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  const size_t events = job.Events().size();
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  EXPECT_EQ(job.Events().size(), events);
+}
+
+TEST(TrainerTest, LossThatIsNotFiniteFailsWithTheStep) {
+  const fs::path base = fs::path(testing::TempDir()) / "nan_bert";
+  fs::remove_all(base);
+  ASSERT_TRUE(CopyTree(GoldenPath("tiny_bert"), base).ok());
+  std::string weights = ReadFile(base / "model.safetensors").value_or("");
+  uint64_t header = 0;
+  ASSERT_GT(weights.size(), 8u);
+  std::memcpy(&header, weights.data(), 8);
+  for (size_t i = 8 + header; i + 4 <= weights.size(); i += 4) std::memcpy(&weights[i], "\0\0\xc0\x7f", 4);
+  ASSERT_TRUE(WriteFileDurably(base / "model.safetensors", weights).ok());
+  TrainerOptions options = QuickOptions();
+  options.base_directory = base.string();
+  const Job job("nan", options);
+  ASSERT_EQ(job.Run(), kTrainerFailed);
+  ASSERT_EQ(job.EventsOf("failed").size(), 1u);
+  const nlohmann::json event = job.EventsOf("failed")[0];
+  EXPECT_EQ(event["code"], static_cast<int>(absl::StatusCode::kFailedPrecondition));
+  EXPECT_NE(event["message"].get<std::string>().find("not finite at step 1 of 64"), std::string::npos) << event;
+}
+
+TEST(TrainerTest, FaultOfTheRequestFailsWithItsFieldPath) {
+  TrainerOptions options = QuickOptions();
+  options.warmup_steps = 64;
+  const Job warmup("warmup", options);
+  EXPECT_EQ(warmup.Run(), kTrainerFailed);
+  EXPECT_EQ(warmup.EventsOf("failed").at(0)["message"], "options.warmup_steps: 64: must be less than all steps, which are 64");
+
+  options = QuickOptions();
+  options.max_length = 65;
+  const Job length("length", options);
+  EXPECT_EQ(length.Run(), kTrainerFailed);
+  EXPECT_EQ(length.EventsOf("failed").at(0)["message"], "options.max_length: 65: the model has 64 positions");
+
+  options = QuickOptions();
+  options.keep = KeepRevision::kBest;
+  const Job keep("keep", options);
+  EXPECT_EQ(keep.Run(), kTrainerFailed);
+  EXPECT_EQ(keep.EventsOf("failed").at(0)["code"], static_cast<int>(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(TrainerTest, AnchorsOfTheValidationFileAreNotTrainedOn) {
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 2;
+  const Job job("validation_file", options);
+  std::ifstream examples(job.directory / kExamplesFile);
+  std::ofstream validation(job.directory / kValidationFile);
+  std::string line;
+  for (int i = 0; i < 5 && std::getline(examples, line); ++i) validation << line << "\n";
+  validation.close();
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  EXPECT_NE(Messages(job).find("59 training pairs; 5 left out"), std::string::npos) << Messages(job);
+  EXPECT_EQ(job.EventsOf("validation").at(0)["queries"], 5);
+}
+
+}  // namespace
+}  // namespace tandem

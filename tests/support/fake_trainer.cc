@@ -1,0 +1,128 @@
+// Stands in for tandem-trainer in tests of server/jobs: keeps the contract of server/base/job_directory.h without
+// training. The anchor of the first example says how it behaves; see main.
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "server/base/event_log.h"
+#include "server/base/files.h"
+#include "server/base/job_directory.h"
+
+namespace {
+
+volatile sig_atomic_t asked_to_stop = 0;
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+void Sleep(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
+class FakeTrainer {
+ public:
+  explicit FakeTrainer(std::filesystem::path directory) : directory_(std::move(directory)) {
+    tandem::EventReader reader(directory_ / tandem::kEventsFile);
+    const auto events = reader.ReadNew().value();
+    attempt_ = events.empty() ? 1 : events.back()["attempt"].get<int>();
+    writer_ = tandem::EventWriter::Open(directory_ / tandem::kEventsFile, attempt_).value();
+  }
+
+  int attempt() const { return attempt_; }
+
+  std::string Behaviour() const {
+    std::ifstream file(directory_ / tandem::kExamplesFile);
+    std::string line;
+    std::getline(file, line);
+    return nlohmann::json::parse(line)["anchor"].get<std::string>();
+  }
+
+  void Append(nlohmann::json event) { writer_->Append(std::move(event)).IgnoreError(); }
+  void Step(int step) { Append({{"type", "step"}, {"step", step}, {"total_steps", 3}, {"loss", 0.5}}); }
+
+  bool Resumed() const { return std::filesystem::exists(directory_ / "checkpoint-1"); }
+  void Checkpoint() {
+    std::filesystem::create_directory(directory_ / "checkpoint-1");
+    Append({{"type", "checkpoint"}, {"step", 1}});
+  }
+
+  int Succeed() {
+    Append({{"type", "message"},
+            {"text", "nice " + std::to_string(getpriority(PRIO_PROCESS, 0)) + ", wait " +
+                         Environment("OMP_WAIT_POLICY") + ", threads " + Environment("OMP_NUM_THREADS") +
+                         (getpgrp() == getpid() ? ", own group" : ", shared group")}});
+    for (int step = 1; step <= 3; ++step) Step(step);
+    const nlohmann::json metrics = {{"ndcg_at_10", 0.75}, {"recall_at_10", 0.9}, {"mrr_at_10", 0.7},
+                                    {"recall_at_1", 0.6}, {"queries", 12},       {"loss", 0.4}};
+    const nlohmann::json result = {{"step", 3}, {"metrics", metrics}, {"parameters", 22713216}};
+    const auto target = directory_ / tandem::kResultDirectory;
+    bool ok = tandem::WriteFileDurably(directory_ / tandem::kResultFile, result.dump()).ok();
+    const auto staging = tandem::MakeStagingDirectory(target).value();
+    ok = ok && tandem::WriteFileDurably(staging / "model.safetensors", "weights").ok();
+    return ok && tandem::PublishDirectory(staging, target).ok() ? tandem::kTrainerDone : 9;
+  }
+
+  // Steps until it is told to stop, if it listens.
+  int RunForever(bool listens) {
+    for (int step = 1; !(listens && asked_to_stop); ++step) {
+      Step(step);
+      Sleep(20);
+    }
+    Checkpoint();
+    return tandem::kTrainerStopped;
+  }
+
+ private:
+  const std::filesystem::path directory_;
+  int attempt_ = 0;
+  std::unique_ptr<tandem::EventWriter> writer_;
+};
+
+int EatMemory(FakeTrainer& trainer) {
+  std::vector<char> memory(size_t{256} << 20);
+  std::memset(memory.data(), 1, memory.size());
+  return trainer.RunForever(memory[1] != 1);
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  FakeTrainer trainer(arguments[1]);
+  const std::string behaviour = trainer.Behaviour();
+  signal(SIGTERM, [](int) { asked_to_stop = 1; });
+  std::cerr << "behaves as " << behaviour << std::endl;
+  if (behaviour == "succeed") return trainer.Succeed();
+  if (behaviour == "exit without result") return tandem::kTrainerDone;
+  if (behaviour == "crash once") {
+    if (trainer.attempt() > 1) return trainer.Succeed();
+    trainer.Step(1);
+    raise(SIGKILL);
+  }
+  if (behaviour == "crash") abort();
+  if (behaviour == "fail") {
+    trainer.Append({{"type", "failed"}, {"code", 3}, {"message", "max_length 600: the model has 512 positions"}});
+    return tandem::kTrainerFailed;
+  }
+  if (behaviour == "hang") {
+    trainer.Step(1);
+    while (true) pause();
+  }
+  if (behaviour == "stop, then succeed") return trainer.Resumed() ? trainer.Succeed() : trainer.RunForever(true);
+  if (behaviour == "run") return trainer.RunForever(true);
+  if (behaviour == "ignore SIGTERM") return trainer.RunForever(false);
+  if (behaviour == "eat memory") return EatMemory(trainer);
+  return 8;
+}
