@@ -8,9 +8,9 @@
 //   request.set_text("tool that shows free disk space");
 //   absl::StatusOr<v1::SearchResponse> answer = client->search.Query(request);
 //
-// Every call returns absl::Status or StatusOr; messages name the field at fault and say what to do (error.h). Calls that
-// can be repeated without harm are repeated while the server is away for a moment; uploads and watches go on where they
-// broke off. Thread-safe; copies share the connection.
+// Every call returns absl::Status or StatusOr; messages name the field at fault and say what to do (error.h). Calls
+// that can be repeated without harm are repeated while the server is away for a moment; uploads and watches go on where
+// they broke off. Thread-safe; copies share the connection.
 
 #include <string>
 

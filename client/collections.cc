@@ -28,7 +28,9 @@ absl::StatusOr<v1::Collection> Collections::Get(absl::string_view collection) co
 absl::StatusOr<std::vector<v1::Collection>> Collections::List() const {
   return CollectPages<v1::Collection>(
       v1::ListCollectionsRequest(), 0,
-      [this](const v1::ListCollectionsRequest& page) { return connection_->Call(*stub_, &Stub::ListCollections, page); },
+      [this](const v1::ListCollectionsRequest& page) {
+        return connection_->Call(*stub_, &Stub::ListCollections, page);
+      },
       [](v1::ListCollectionsResponse* response) { return response->mutable_collections(); });
 }
 

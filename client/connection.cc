@@ -11,7 +11,8 @@ namespace {
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& address, const RetryPolicy& retry) {
   grpc::ChannelArguments arguments;
   // gRPC's own reconnect delay grows to two minutes; a restarted server is to be found about as fast as we ask for it.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, static_cast<int>(absl::ToInt64Milliseconds(retry.first_delay)));
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+                   static_cast<int>(absl::ToInt64Milliseconds(retry.first_delay)));
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetMaxReceiveMessageSize(64 << 20);

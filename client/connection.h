@@ -35,8 +35,8 @@ class Connection {
   const ConnectionOptions& options() const { return options_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
-  // A call that reads, or that carries a request_id (one is made when the caller gave none): repeated while the error is
-  // transient. `method` is the stub's synchronous method, for example &v1::DatasetService::Stub::GetDataset.
+  // A call that reads, or that carries a request_id (one is made when the caller gave none): repeated while the error
+  // is transient. `method` is the stub's synchronous method, for example &v1::DatasetService::Stub::GetDataset.
   template <class Stub, class Request, class Response>
   absl::StatusOr<Response> Call(Stub& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
@@ -52,8 +52,8 @@ class Connection {
     return response;
   }
 
-  // A call that changes something and would answer differently the second time, as a deletion does (NOT_FOUND): repeated
-  // only when the server asks for it.
+  // A call that changes something and would answer differently the second time, as a deletion does (NOT_FOUND):
+  // repeated only when the server asks for it.
   template <class Stub, class Request, class Response>
   absl::StatusOr<Response> CallOnce(Stub& stub,
                                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),

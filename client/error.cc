@@ -32,7 +32,8 @@ std::string Advice(grpc::StatusCode code, absl::string_view address) {
     case grpc::StatusCode::ABORTED:
       return "it has changed meanwhile; read it again and repeat the call.";
     case grpc::StatusCode::UNIMPLEMENTED:
-      return absl::StrCat("the server at ", address, " does not have this call; its version is too old for this client, or too new.");
+      return absl::StrCat("the server at ", address,
+                          " does not have this call; its version is too old for this client, or too new.");
     case grpc::StatusCode::UNAUTHENTICATED:
     case grpc::StatusCode::PERMISSION_DENIED:
       return "the server asks for an API key that may do this.";
@@ -64,8 +65,8 @@ void AddDetail(const google::protobuf::Any& any, absl::string_view message, Deta
     std::vector<std::string> pairs;
     for (const auto& [key, value] : info.metadata()) pairs.push_back(absl::StrCat(key, "=", value));
     std::sort(pairs.begin(), pairs.end());
-    details->lines.push_back(
-        absl::StrCat("reason ", info.reason(), pairs.empty() ? "" : absl::StrCat(" (", absl::StrJoin(pairs, ", "), ")")));
+    details->lines.push_back(absl::StrCat("reason ", info.reason(),
+                                          pairs.empty() ? "" : absl::StrCat(" (", absl::StrJoin(pairs, ", "), ")")));
   }
 }
 
@@ -97,9 +98,7 @@ std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
   return absl::Milliseconds(ms);
 }
 
-bool IsTransient(const absl::Status& status) {
-  return absl::IsUnavailable(status) || RetryAfter(status).has_value();
-}
+bool IsTransient(const absl::Status& status) { return absl::IsUnavailable(status) || RetryAfter(status).has_value(); }
 
 absl::Status Annotate(const absl::Status& status, absl::string_view context) {
   if (status.ok()) return status;

@@ -31,8 +31,8 @@ bool SendFile(Stream* stream, const ModelFile& file, TransferProgress* progress,
     input.read(data.data(), kChunkBytes);
     const auto size = static_cast<size_t>(input.gcount());
     if (size == 0 && sent < file.bytes) {
-      *file_error = absl::UnknownError(
-          absl::StrCat(file.path, ": only ", sent, " of ", file.bytes, " bytes can be read"));
+      *file_error =
+          absl::UnknownError(absl::StrCat(file.path, ": only ", sent, " of ", file.bytes, " bytes can be read"));
       return false;
     }
     v1::ImportModelRequest request;
@@ -66,7 +66,8 @@ absl::StatusOr<std::vector<ModelFile>> ListModelFiles(const std::string& directo
             [](const ModelFile& a, const ModelFile& b) { return a.relative_path < b.relative_path; });
   if (std::none_of(files.begin(), files.end(),
                    [](const ModelFile& file) { return absl::EndsWith(file.relative_path, "config.json"); })) {
-    return absl::NotFoundError(absl::StrCat(directory, ": has no config.json; a Hugging Face or sentence-transformers "
+    return absl::NotFoundError(absl::StrCat(directory,
+                                            ": has no config.json; a Hugging Face or sentence-transformers "
                                             "directory is needed"));
   }
   return files;

@@ -56,9 +56,8 @@ absl::Status Models::Export(absl::string_view revision, const std::string& direc
       *connection_, directory, on_transfer,
       [&](grpc::ClientContext* context) { return stub_->ExportModel(context, request); },
       [](const v1::ExportModelResponse& response) {
-        return FilePart{.path = response.chunk().path(),
-                        .data = response.chunk().data(),
-                        .total_bytes = response.total_bytes()};
+        return FilePart{
+            .path = response.chunk().path(), .data = response.chunk().data(), .total_bytes = response.total_bytes()};
       });
 }
 

@@ -26,7 +26,8 @@ class Models {
   absl::StatusOr<v1::ModelRevision> ImportFromServer(absl::string_view directory, absl::string_view model_id,
                                                      absl::string_view revision_id) const;
   // Writes a revision into the new directory `directory`, for SentenceTransformer(directory) to load.
-  absl::Status Export(absl::string_view revision, const std::string& directory, const OnTransfer& on_transfer = {}) const;
+  absl::Status Export(absl::string_view revision, const std::string& directory,
+                      const OnTransfer& on_transfer = {}) const;
 
   absl::StatusOr<v1::Model> Get(absl::string_view model) const;
   absl::StatusOr<std::vector<v1::Model>> List() const;

@@ -19,8 +19,8 @@ absl::StatusOr<std::string> Child(absl::string_view what, absl::string_view name
   if (absl::StartsWith(name, "collections/")) return std::string(name);
   const std::vector<std::string> parts = absl::StrSplit(name, '/');
   if (parts.size() != 2 || parts[0].empty() || parts[1].empty()) {
-    return BadInput(what, absl::StrCat("'", name, "' must be COLLECTION/", what, " or collections/COLLECTION/", kind, "/",
-                                       what));
+    return BadInput(
+        what, absl::StrCat("'", name, "' must be COLLECTION/", what, " or collections/COLLECTION/", kind, "/", what));
   }
   return absl::StrCat("collections/", parts[0], "/", kind, "/", parts[1]);
 }

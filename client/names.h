@@ -1,6 +1,6 @@
 #pragma once
-// Resource names. Everywhere in the library a resource may be given by its full name ("collections/docs/releases/r1") or
-// in short ("docs/r1"); these functions make the full one and refuse what cannot be one.
+// Resource names. Everywhere in the library a resource may be given by its full name ("collections/docs/releases/r1")
+// or in short ("docs/r1"); these functions make the full one and refuse what cannot be one.
 
 #include <string>
 

@@ -8,8 +8,8 @@
 
 namespace tandem {
 
-// Calls `next` (a function from Request to StatusOr<Response>) until there is no further page or `limit` items are there,
-// and collects what `items` (a function from Response* to a repeated field) gives. `limit` 0 is all.
+// Calls `next` (a function from Request to StatusOr<Response>) until there is no further page or `limit` items are
+// there, and collects what `items` (a function from Response* to a repeated field) gives. `limit` 0 is all.
 template <class Item, class Request, class Next, class Items>
 absl::StatusOr<std::vector<Item>> CollectPages(Request request, size_t limit, Next next, Items items) {
   std::vector<Item> result;

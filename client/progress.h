@@ -1,5 +1,6 @@
 #pragma once
-// How long operations report on themselves. Callbacks run on the thread of the call that was given them, and may be empty.
+// How long operations report on themselves. Callbacks run on the thread of the call that was given them, and may be
+// empty.
 
 #include <cstdint>
 #include <functional>
@@ -42,16 +43,16 @@ struct UploadProgress {
 };
 
 struct UploadCallbacks {
-  std::function<void(const UploadProgress&)> on_progress;                                // After each answer.
-  std::function<void(int64_t position, const v1::ItemError& error)> on_refused;          // For each refused item.
+  std::function<void(const UploadProgress&)> on_progress;                        // After each answer.
+  std::function<void(int64_t position, const v1::ItemError& error)> on_refused;  // For each refused item.
   OnResume on_resume;
 };
 
 struct UploadOptions {
-  std::string request_id;              // Made when empty. The same id and items again store nothing twice.
-  int max_items_per_message = 500;     // One message is one transaction on the server.
+  std::string request_id;               // Made when empty. The same id and items again store nothing twice.
+  int max_items_per_message = 500;      // One message is one transaction on the server.
   int64_t max_message_bytes = 1 << 20;  // A single larger item still goes, alone.
-  int messages_in_flight = 8;          // Sent ahead of their answers.
+  int messages_in_flight = 8;           // Sent ahead of their answers.
 };
 
 }  // namespace tandem

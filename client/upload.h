@@ -1,7 +1,7 @@
 #pragma once
-// The client's side of AppendExamples and ImportDocuments: a bidirectional stream of numbered messages, each answered by
-// one response. Several messages are sent ahead of the answers; what has no answer is kept, and sent again with the same
-// request_id and sequence after the stream broke, so that everything is stored exactly once.
+// The client's side of AppendExamples and ImportDocuments: a bidirectional stream of numbered messages, each answered
+// by one response. Several messages are sent ahead of the answers; what has no answer is kept, and sent again with the
+// same request_id and sequence after the stream broke, so that everything is stored exactly once.
 //
 //   Upload<AppendExamplesRequest, AppendExamplesResponse, Example> upload(connection, protocol, options, callbacks);
 //   absl::StatusOr<UploadProgress> done = upload.Run(source);
@@ -36,7 +36,7 @@ class Upload {
   // What differs between the calls.
   struct Protocol {
     std::function<std::unique_ptr<Stream>(grpc::ClientContext*)> open;
-    std::function<void(Request*)> set_parent;     // Fills the field that only a stream's first message has.
+    std::function<void(Request*)> set_parent;  // Fills the field that only a stream's first message has.
     std::function<void(Request*, Item)> add_item;
   };
 
@@ -171,7 +171,8 @@ class Upload {
   }
 
   absl::Status WithProgress(const absl::Status& status) const {
-    return Annotate(status, absl::StrCat("after ", progress_.accepted, " stored (request id ", options_.request_id, ")"));
+    return Annotate(status,
+                    absl::StrCat("after ", progress_.accepted, " stored (request id ", options_.request_id, ")"));
   }
 
   const Connection& connection_;

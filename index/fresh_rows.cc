@@ -66,7 +66,8 @@ std::vector<RowRange> FreshRows::Ranges() const {
 }
 
 std::span<float> FreshRows::Append(int64_t label) {
-  if (end_ == chunks_.size() * rows_per_chunk_) chunks_.push_back(std::make_shared<Chunk>(rows_per_chunk_, dimensions_));
+  if (end_ == chunks_.size() * rows_per_chunk_)
+    chunks_.push_back(std::make_shared<Chunk>(rows_per_chunk_, dimensions_));
   Chunk& chunk = *chunks_[end_ / rows_per_chunk_];
   const uint32_t row = end_ % rows_per_chunk_;
   chunk.labels[row] = label;

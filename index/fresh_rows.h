@@ -1,6 +1,6 @@
 #pragma once
-// Vectors since the last seal: a view of append-only chunks in memory. Copying a view is cheap and gives a snapshot: rows
-// that a view shows never change, and the writer only fills rows that no view shows yet.
+// Vectors since the last seal: a view of append-only chunks in memory. Copying a view is cheap and gives a snapshot:
+// rows that a view shows never change, and the writer only fills rows that no view shows yet.
 //
 // Threads: any number of views may be read while the writer appends to the newest one; handing a view to another
 // thread needs the usual synchronisation (VectorIndex publishes under its mutex).

@@ -140,7 +140,8 @@ absl::StatusOr<std::vector<ScoredLabel>> IndexSnapshot::Search(std::span<const f
     fresh_hidden = WithExcluded(rep_->state, /*in_sealed=*/false, search.exclude);
   }
   TopHits top(static_cast<size_t>(std::min<int64_t>(search.k, rep_->state.size())));
-  RETURN_IF_ERROR(SearchSealed(rep_->state, prepared, search, sealed_hidden ? *sealed_hidden : *rep_->state.sealed_hidden, &top));
+  RETURN_IF_ERROR(
+      SearchSealed(rep_->state, prepared, search, sealed_hidden ? *sealed_hidden : *rep_->state.sealed_hidden, &top));
   for (const RowRange& range : rep_->state.fresh.Ranges()) {
     ScanRows(prepared, range, fresh_hidden ? &*fresh_hidden : rep_->state.fresh_hidden.get(), &top);
   }

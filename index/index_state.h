@@ -1,6 +1,6 @@
 #pragma once
-// What a snapshot shows, and the one place that knows how sealed part, fresh part and tombstones make one index. Immutable
-// once published; a VectorIndex makes the next state from a copy.
+// What a snapshot shows, and the one place that knows how sealed part, fresh part and tombstones make one index.
+// Immutable once published; a VectorIndex makes the next state from a copy.
 
 #include <cstdint>
 #include <memory>

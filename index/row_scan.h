@@ -1,6 +1,7 @@
 #pragma once
-// Exact scoring of rows of vectors with FAISS's kernels. A score depends on the two vectors only, not on where the row lies
-// or what is scored beside it, so that equal vectors tie and ties fall to the smaller label in every part of an index.
+// Exact scoring of rows of vectors with FAISS's kernels. A score depends on the two vectors only, not on where the row
+// lies or what is scored beside it, so that equal vectors tie and ties fall to the smaller label in every part of an
+// index.
 
 #include <cstdint>
 #include <span>
@@ -29,7 +30,8 @@ class TopHits {
   std::vector<ScoredLabel> heap_;  // The worst of the best on top.
 };
 
-// A run of rows: row i has position first_position + i, labels[i] and the `dimensions` floats at vectors + i * dimensions.
+// A run of rows: row i has position first_position + i, labels[i] and the `dimensions` floats at vectors + i *
+// dimensions.
 struct RowRange {
   const float* vectors = nullptr;
   const int64_t* labels = nullptr;

@@ -20,7 +20,8 @@
 namespace tandem {
 namespace {
 
-// A flat index over vectors that lie elsewhere. Adding only counts: IndexHNSW adds to its storage what is already there.
+// A flat index over vectors that lie elsewhere. Adding only counts: IndexHNSW adds to its storage what is already
+// there.
 struct ViewedFlat : faiss::IndexFlat {
   ViewedFlat(int dimensions, std::string_view vectors) : IndexFlat(dimensions, faiss::METRIC_INNER_PRODUCT) {
     codes = faiss::MaybeOwnedVector<uint8_t>::create_view(const_cast<char*>(vectors.data()), vectors.size(), nullptr);
@@ -68,8 +69,7 @@ absl::Status ForEachLiveRow(const IndexState& state, Append&& append) {
   return absl::OkStatus();
 }
 
-absl::Status WriteRows(const IndexState& state, const std::filesystem::path& directory,
-                       SealedManifest* manifest) {
+absl::Status WriteRows(const IndexState& state, const std::filesystem::path& directory, SealedManifest* manifest) {
   ASSIGN_OR_RETURN(const auto labels, CheckedWriter::Create(directory / kSealedLabelsFile));
   ASSIGN_OR_RETURN(const auto vectors, CheckedWriter::Create(directory / kSealedVectorsFile));
   RETURN_IF_ERROR(ForEachLiveRow(state, [&](int64_t label, std::span<const float> vector) {
@@ -89,8 +89,7 @@ std::unique_ptr<faiss::Index> BuildIndex(const SealedManifest& manifest, std::st
     flat->ntotal = manifest.count;
     return flat;
   }
-  auto graph =
-      std::make_unique<faiss::IndexHNSWFlat>(options.dimensions, options.hnsw_m, faiss::METRIC_INNER_PRODUCT);
+  auto graph = std::make_unique<faiss::IndexHNSWFlat>(options.dimensions, options.hnsw_m, faiss::METRIC_INNER_PRODUCT);
   delete graph->storage;
   graph->storage = flat.release();
   graph->hnsw.efConstruction = options.hnsw_ef_construction;

@@ -1,7 +1,7 @@
 #pragma once
-// The manifest of a sealed directory (index/vector_index.h): manifest.json, one line of JSON with sorted keys and a LF. Its
-// own checksum is the key "manifest_crc32c": the CRC-32C of the same line without that key and without the LF. Names
-// and meanings reach disk: do not change.
+// The manifest of a sealed directory (index/vector_index.h): manifest.json, one line of JSON with sorted keys and a LF.
+// Its own checksum is the key "manifest_crc32c": the CRC-32C of the same line without that key and without the LF.
+// Names and meanings reach disk: do not change.
 
 #include <cstdint>
 #include <filesystem>

@@ -26,7 +26,8 @@ struct NotHidden : faiss::IDSelector {
   const Roaring* const hidden;
 };
 
-// Marks of visited rows, one byte each. Kept per thread: clearing them anew would cost each search a pass over all rows.
+// Marks of visited rows, one byte each. Kept per thread: clearing them anew would cost each search a pass over all
+// rows.
 faiss::VisitedTable& VisitedRows(size_t rows) {
   thread_local faiss::VisitedTable table(0);
   if (table.visited.size() < rows) table.visited.resize(rows);

@@ -1,7 +1,7 @@
 #pragma once
-// The sealed part of an index, opened: labels and vectors mmapped, and for kHnsw the graph (its links mmapped too, walked
-// over the vectors of vectors.f32, so that nothing is in memory twice; the copy inside index.faiss, which makes that
-// file complete for other programs, is read only while its checksum is verified). Immutable and thread-safe.
+// The sealed part of an index, opened: labels and vectors mmapped, and for kHnsw the graph (its links mmapped too,
+// walked over the vectors of vectors.f32, so that nothing is in memory twice; the copy inside index.faiss, which makes
+// that file complete for other programs, is read only while its checksum is verified). Immutable and thread-safe.
 
 #include <cstdint>
 #include <filesystem>

@@ -73,25 +73,25 @@ void AddSettings(CLI::App* command, const std::shared_ptr<Settings>& settings) {
 void AddCreate(CLI::App& parent, Session& session) {
   auto id = std::make_shared<std::string>();
   auto settings = std::make_shared<Settings>();
-  CLI::App* command = session.Add(
-      parent, "create", "Makes an empty collection", "tandem collection create docs --rollback-window 72h",
-      [id, settings](Client& client, Session& out) -> absl::Status {
-        v1::CreateCollectionRequest request;
-        request.set_collection_id(*id);
-        request.set_display_name(settings->display_name.value_or(""));
-        if (settings->touches_gate()) {
-          if (absl::Status status = settings->FillGate(request.mutable_gate()); !status.ok()) return status;
-        }
-        if (settings->rollback_window) {
-          absl::StatusOr<google::protobuf::Duration> window = settings->Window();
-          if (!window.ok()) return window.status();
-          *request.mutable_rollback_window() = *window;
-        }
-        absl::StatusOr<v1::Collection> collection = client.collections.Create(std::move(request));
-        if (!collection.ok()) return collection.status();
-        out.Print(*collection, Describe(*collection));
-        return absl::OkStatus();
-      });
+  CLI::App* command =
+      session.Add(parent, "create", "Makes an empty collection", "tandem collection create docs --rollback-window 72h",
+                  [id, settings](Client& client, Session& out) -> absl::Status {
+                    v1::CreateCollectionRequest request;
+                    request.set_collection_id(*id);
+                    request.set_display_name(settings->display_name.value_or(""));
+                    if (settings->touches_gate()) {
+                      if (absl::Status status = settings->FillGate(request.mutable_gate()); !status.ok()) return status;
+                    }
+                    if (settings->rollback_window) {
+                      absl::StatusOr<google::protobuf::Duration> window = settings->Window();
+                      if (!window.ok()) return window.status();
+                      *request.mutable_rollback_window() = *window;
+                    }
+                    absl::StatusOr<v1::Collection> collection = client.collections.Create(std::move(request));
+                    if (!collection.ok()) return collection.status();
+                    out.Print(*collection, Describe(*collection));
+                    return absl::OkStatus();
+                  });
   command->add_option("COLLECTION", *id, "Its id; made by the server when left out");
   AddSettings(command, settings);
 }
@@ -128,11 +128,10 @@ absl::Status Update(Client& client, Session& out, const std::string& name, const
 void AddUpdate(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
   auto settings = std::make_shared<Settings>();
-  CLI::App* command = session.Add(parent, "update", "Changes a collection's settings; what is not given stays",
-                                  "tandem collection update docs --evaluation-set docs/heldout --margin 0.02",
-                                  [name, settings](Client& client, Session& out) {
-                                    return Update(client, out, *name, *settings);
-                                  });
+  CLI::App* command =
+      session.Add(parent, "update", "Changes a collection's settings; what is not given stays",
+                  "tandem collection update docs --evaluation-set docs/heldout --margin 0.02",
+                  [name, settings](Client& client, Session& out) { return Update(client, out, *name, *settings); });
   command->add_option("COLLECTION", *name, "Collection")->required();
   command->add_option("--evaluation-set", settings->evaluation_set,
                       "Gate: COLLECTION/EVALUATION that candidates and the live release are compared on");
@@ -140,22 +139,26 @@ void AddUpdate(CLI::App& parent, Session& session) {
 }
 
 void AddList(CLI::App& parent, Session& session) {
-  session.Add(parent, "list", "Lists the collections", "tandem collection list",
-              [](Client& client, Session& out) -> absl::Status {
-                absl::StatusOr<std::vector<v1::Collection>> collections = client.collections.List();
-                if (!collections.ok()) return collections.status();
-                Table table({{"COLLECTION"}, {"DOCUMENTS", Table::kRight}, {"COMMIT", Table::kRight}, {"LIVE"},
-                             {"PREVIOUS"}, {"MADE"}});
-                for (const v1::Collection& collection : *collections) {
-                  if (out.json) out.PrintLine(ToJson(collection));
-                  table.AddRow({ShortName(collection.name()), FormatCount(collection.document_count()),
-                                FormatCount(collection.commit()), std::string(ShortId(collection.live_release())),
-                                std::string(ShortId(collection.previous_release())),
-                                FormatTime(collection.create_time())});
-                }
-                if (!out.json) out.PrintTable(table);
-                return absl::OkStatus();
-              });
+  session.Add(
+      parent, "list", "Lists the collections", "tandem collection list",
+      [](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<std::vector<v1::Collection>> collections = client.collections.List();
+        if (!collections.ok()) return collections.status();
+        Table table({{"COLLECTION"},
+                     {"DOCUMENTS", Table::kRight},
+                     {"COMMIT", Table::kRight},
+                     {"LIVE"},
+                     {"PREVIOUS"},
+                     {"MADE"}});
+        for (const v1::Collection& collection : *collections) {
+          if (out.json) out.PrintLine(ToJson(collection));
+          table.AddRow({ShortName(collection.name()), FormatCount(collection.document_count()),
+                        FormatCount(collection.commit()), std::string(ShortId(collection.live_release())),
+                        std::string(ShortId(collection.previous_release())), FormatTime(collection.create_time())});
+        }
+        if (!out.json) out.PrintTable(table);
+        return absl::OkStatus();
+      });
 }
 
 void AddShow(CLI::App& parent, Session& session) {
@@ -172,21 +175,21 @@ void AddShow(CLI::App& parent, Session& session) {
 
 void AddDelete(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "delete",
-                                  "Deletes a collection with its documents, evaluation sets and releases",
-                                  "tandem collection delete docs", [name](Client& client, Session& out) -> absl::Status {
-                                    absl::Status status = client.collections.Delete(*name);
-                                    if (status.ok()) out.Say(absl::StrCat("deleted ", CollectionName(*name)));
-                                    return status;
-                                  });
+  CLI::App* command =
+      session.Add(parent, "delete", "Deletes a collection with its documents, evaluation sets and releases",
+                  "tandem collection delete docs", [name](Client& client, Session& out) -> absl::Status {
+                    absl::Status status = client.collections.Delete(*name);
+                    if (status.ok()) out.Say(absl::StrCat("deleted ", CollectionName(*name)));
+                    return status;
+                  });
   command->add_option("COLLECTION", *name, "Collection")->required();
 }
 
 }  // namespace
 
 void AddCollectionCommands(CLI::App& app, Session& session) {
-  CLI::App* collection = app.add_subcommand("collection", "Sets of documents that are searched");
-  collection->require_subcommand(1);
+  CLI::App* collection =
+      Session::AddNoun(app, "collection", "Sets of documents that are searched", "tandem collection create docs");
   AddCreate(*collection, session);
   AddList(*collection, session);
   AddShow(*collection, session);

@@ -54,7 +54,7 @@ void AddAppend(CLI::App& parent, Session& session) {
       parent, "append", "Adds training examples from a file or, as \"-\", from stdin",
       "tandem dataset append pairs train.jsonl\ncut -f1,2 log.tsv | tandem dataset append pairs - --format tsv",
       [options](Client& client, Session& out) -> absl::Status {
-        const RecordFormat format = options->format.empty() ? FormatOf(options->path)
+        const RecordFormat format = options->format.empty()    ? FormatOf(options->path)
                                     : options->format == "tsv" ? RecordFormat::kTsv
                                                                : RecordFormat::kJsonl;
         const ExampleKind kind = options->kind == "scored"     ? ExampleKind::kScoredPair
@@ -84,20 +84,19 @@ void AddAppend(CLI::App& parent, Session& session) {
 }
 
 void AddList(CLI::App& parent, Session& session) {
-  session.Add(parent, "list", "Lists the datasets", "tandem dataset list",
-              [](Client& client, Session& out) -> absl::Status {
-                absl::StatusOr<std::vector<v1::Dataset>> datasets = client.datasets.List();
-                if (!datasets.ok()) return datasets.status();
-                Table table({{"DATASET"}, {"EXAMPLES", Table::kRight}, {"COMMIT", Table::kRight}, {"MADE"}, {"DISPLAY NAME"}});
-                for (const v1::Dataset& dataset : *datasets) {
-                  if (out.json) out.PrintLine(ToJson(dataset));
-                  table.AddRow({ShortName(dataset.name()), FormatCount(dataset.example_count()),
-                                FormatCount(dataset.commit()), FormatTime(dataset.create_time()),
-                                dataset.display_name()});
-                }
-                if (!out.json) out.PrintTable(table);
-                return absl::OkStatus();
-              });
+  session.Add(
+      parent, "list", "Lists the datasets", "tandem dataset list", [](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<std::vector<v1::Dataset>> datasets = client.datasets.List();
+        if (!datasets.ok()) return datasets.status();
+        Table table({{"DATASET"}, {"EXAMPLES", Table::kRight}, {"COMMIT", Table::kRight}, {"MADE"}, {"DISPLAY NAME"}});
+        for (const v1::Dataset& dataset : *datasets) {
+          if (out.json) out.PrintLine(ToJson(dataset));
+          table.AddRow({ShortName(dataset.name()), FormatCount(dataset.example_count()), FormatCount(dataset.commit()),
+                        FormatTime(dataset.create_time()), dataset.display_name()});
+        }
+        if (!out.json) out.PrintTable(table);
+        return absl::OkStatus();
+      });
 }
 
 void AddShow(CLI::App& parent, Session& session) {
@@ -114,8 +113,8 @@ void AddShow(CLI::App& parent, Session& session) {
 
 void AddDelete(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "delete", "Deletes a dataset with its examples", "tandem dataset delete pairs",
-                                  [name](Client& client, Session& out) -> absl::Status {
+  CLI::App* command = session.Add(parent, "delete", "Deletes a dataset with its examples",
+                                  "tandem dataset delete pairs", [name](Client& client, Session& out) -> absl::Status {
                                     absl::Status status = client.datasets.Delete(*name);
                                     if (status.ok()) out.Say(absl::StrCat("deleted ", DatasetName(*name)));
                                     return status;
@@ -132,8 +131,9 @@ std::pair<std::string, std::string> Sides(const v1::Example& example) {
       return {example.scored_pair().first(),
               absl::StrCat(example.scored_pair().score(), "  ", example.scored_pair().second())};
     case v1::Example::kLabelledPair:
-      return {example.labelled_pair().first(), absl::StrCat(example.labelled_pair().similar() ? "similar  " : "different  ",
-                                                            example.labelled_pair().second())};
+      return {example.labelled_pair().first(),
+              absl::StrCat(example.labelled_pair().similar() ? "similar  " : "different  ",
+                           example.labelled_pair().second())};
     case v1::Example::kLabelledText:
       return {example.labelled_text().text(), example.labelled_text().label()};
     case v1::Example::KIND_NOT_SET:
@@ -166,8 +166,8 @@ void AddExamples(CLI::App& parent, Session& session) {
 }  // namespace
 
 void AddDatasetCommands(CLI::App& app, Session& session) {
-  CLI::App* dataset = app.add_subcommand("dataset", "Training examples");
-  dataset->require_subcommand(1);
+  CLI::App* dataset = Session::AddNoun(app, "dataset", "Training examples",
+                                       "tandem dataset create pairs\ntandem dataset append pairs train.jsonl");
   AddCreate(*dataset, session);
   AddAppend(*dataset, session);
   AddList(*dataset, session);

@@ -34,7 +34,7 @@ void AddImport(CLI::App& parent, Session& session) {
       parent, "import", "Adds or replaces documents from a file or, as \"-\", from stdin",
       "tandem document import docs documents.jsonl\nzcat documents.tsv.gz | tandem document import docs - --format tsv",
       [options](Client& client, Session& out) -> absl::Status {
-        const RecordFormat format = options->format.empty() ? FormatOf(options->path)
+        const RecordFormat format = options->format.empty()    ? FormatOf(options->path)
                                     : options->format == "tsv" ? RecordFormat::kTsv
                                                                : RecordFormat::kJsonl;
         const FileUpload upload{.path = options->path,
@@ -125,15 +125,14 @@ void AddList(CLI::App& parent, Session& session) {
 
 void AddCount(CLI::App& parent, Session& session) {
   auto collection = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "count", "Counts the documents", "tandem document count docs",
-                                  [collection](Client& client, Session& out) -> absl::Status {
-                                    absl::StatusOr<v1::CountDocumentsResponse> count =
-                                        client.collections.CountDocuments(*collection);
-                                    if (!count.ok()) return count.status();
-                                    out.Print(*count, absl::StrCat(FormatCount(count->count()), " documents (commit ",
-                                                                   count->commit(), ")"));
-                                    return absl::OkStatus();
-                                  });
+  CLI::App* command = session.Add(
+      parent, "count", "Counts the documents", "tandem document count docs",
+      [collection](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<v1::CountDocumentsResponse> count = client.collections.CountDocuments(*collection);
+        if (!count.ok()) return count.status();
+        out.Print(*count, absl::StrCat(FormatCount(count->count()), " documents (commit ", count->commit(), ")"));
+        return absl::OkStatus();
+      });
   command->add_option("COLLECTION", *collection, "Collection")->required();
 }
 
@@ -145,8 +144,9 @@ void AddDelete(CLI::App& parent, Session& session) {
       [collection, ids](Client& client, Session& out) -> absl::Status {
         absl::StatusOr<v1::DeleteDocumentsResponse> response = client.collections.DeleteDocuments(*collection, *ids);
         if (!response.ok()) return response.status();
-        out.Print(*response, absl::StrCat(FormatCount(response->deleted()), " of ", FormatCount(static_cast<int64_t>(ids->size())),
-                                          " documents were there and are deleted (commit ", response->commit(), ")"));
+        out.Print(*response,
+                  absl::StrCat(FormatCount(response->deleted()), " of ", FormatCount(static_cast<int64_t>(ids->size())),
+                               " documents were there and are deleted (commit ", response->commit(), ")"));
         return absl::OkStatus();
       });
   command->add_option("COLLECTION", *collection, "Collection")->required();
@@ -156,8 +156,8 @@ void AddDelete(CLI::App& parent, Session& session) {
 }  // namespace
 
 void AddDocumentCommands(CLI::App& app, Session& session) {
-  CLI::App* document = app.add_subcommand("document", "The documents of a collection");
-  document->require_subcommand(1);
+  CLI::App* document =
+      Session::AddNoun(app, "document", "The documents of a collection", "tandem document import docs documents.jsonl");
   AddImport(*document, session);
   AddUpsert(*document, session);
   AddGet(*document, session);

@@ -108,11 +108,10 @@ absl::Status Tokenize(Client& client, Session& out, const Options& options) {
 
 void AddEmbeddingCommands(CLI::App& app, Session& session) {
   auto embed = std::make_shared<Options>();
-  CLI::App* command =
-      session.Add(app, "embed", "Turns texts into vectors; --json prints all of them, one line a text",
-                  "tandem embed --model mini 'show free disk space'\n"
-                  "tandem --json embed --model mini/r1 --role document < texts.txt > vectors.jsonl",
-                  [embed](Client& client, Session& out) { return Embed(client, out, *embed); });
+  CLI::App* command = session.Add(app, "embed", "Turns texts into vectors; --json prints all of them, one line a text",
+                                  "tandem embed --model mini 'show free disk space'\n"
+                                  "tandem --json embed --model mini/r1 --role document < texts.txt > vectors.jsonl",
+                                  [embed](Client& client, Session& out) { return Embed(client, out, *embed); });
   AddOptions(command, embed);
   command->add_flag("--refuse-truncation", embed->refuse_truncation, "A text longer than the model reads is an error");
 

@@ -16,8 +16,10 @@ namespace tandem::cli {
 namespace {
 
 constexpr char kFormats[] =
-    "JSON lines: {\"text\": \"…\", \"judgements\": [{\"document\": \"ID\", \"grade\": 1}]}; a grade is 1 to 100 and may be\n"
-    "left out. With --qrels, FILE is BEIR's queries.jsonl ({\"_id\", \"text\"}) and the judgements come from qrels.tsv\n"
+    "JSON lines: {\"text\": \"…\", \"judgements\": [{\"document\": \"ID\", \"grade\": 1}]}; a grade is 1 to 100 and "
+    "may be\n"
+    "left out. With --qrels, FILE is BEIR's queries.jsonl ({\"_id\", \"text\"}) and the judgements come from "
+    "qrels.tsv\n"
     "(query, document, grade); queries without a judgement and judgements of grade 0 are left out. Every line must be\n"
     "right: a set is immutable once made.\n\n";
 
@@ -82,33 +84,34 @@ void AddCreate(CLI::App& parent, Session& session) {
     bool gate = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = session.Add(
-      parent, "create", "Makes an evaluation set: queries and the documents that answer them",
-      "tandem evaluation create docs heldout.jsonl --id heldout --gate\n"
-      "tandem evaluation create docs queries.jsonl --qrels qrels/test.tsv",
-      [options](Client& client, Session& out) -> absl::Status {
-        v1::CreateEvaluationSetRequest request;
-        request.set_collection(options->collection);
-        request.set_evaluation_set_id(options->id);
-        absl::Status read = options->qrels.empty() ? ReadQueries(options->path, &request)
-                                                   : ReadBeir(options->path, options->qrels, &request);
-        if (!read.ok()) return read;
-        absl::StatusOr<v1::EvaluationSet> set = client.collections.CreateEvaluationSet(std::move(request));
-        if (!set.ok()) return set.status();
-        if (options->gate) {
-          absl::StatusOr<v1::Collection> collection = client.collections.Get(options->collection);
-          if (!collection.ok()) return collection.status();
-          v1::UpdateCollectionRequest update;
-          update.set_name(collection->name());
-          update.set_etag(collection->etag());
-          *update.mutable_gate() = collection->gate();
-          update.mutable_gate()->set_evaluation_set(set->name());
-          update.mutable_update_mask()->add_paths("gate");
-          if (auto updated = client.collections.Update(std::move(update)); !updated.ok()) return updated.status();
-        }
-        out.Print(*set, Describe(*set));
-        return absl::OkStatus();
-      });
+  CLI::App* command =
+      session.Add(parent, "create", "Makes an evaluation set: queries and the documents that answer them",
+                  "tandem evaluation create docs heldout.jsonl --id heldout --gate\n"
+                  "tandem evaluation create docs queries.jsonl --qrels qrels/test.tsv",
+                  [options](Client& client, Session& out) -> absl::Status {
+                    v1::CreateEvaluationSetRequest request;
+                    request.set_collection(options->collection);
+                    request.set_evaluation_set_id(options->id);
+                    absl::Status read = options->qrels.empty() ? ReadQueries(options->path, &request)
+                                                               : ReadBeir(options->path, options->qrels, &request);
+                    if (!read.ok()) return read;
+                    absl::StatusOr<v1::EvaluationSet> set = client.collections.CreateEvaluationSet(std::move(request));
+                    if (!set.ok()) return set.status();
+                    if (options->gate) {
+                      absl::StatusOr<v1::Collection> collection = client.collections.Get(options->collection);
+                      if (!collection.ok()) return collection.status();
+                      v1::UpdateCollectionRequest update;
+                      update.set_name(collection->name());
+                      update.set_etag(collection->etag());
+                      *update.mutable_gate() = collection->gate();
+                      update.mutable_gate()->set_evaluation_set(set->name());
+                      update.mutable_update_mask()->add_paths("gate");
+                      if (auto updated = client.collections.Update(std::move(update)); !updated.ok())
+                        return updated.status();
+                    }
+                    out.Print(*set, Describe(*set));
+                    return absl::OkStatus();
+                  });
   command->footer(absl::StrCat(kFormats, command->get_footer()));
   command->add_option("COLLECTION", options->collection, "Collection that the queries search")->required();
   command->add_option("FILE", options->path, "File with one query a line, or - for stdin")->required();
@@ -149,20 +152,21 @@ void AddShow(CLI::App& parent, Session& session) {
 
 void AddDelete(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "delete", "Deletes an evaluation set", "tandem evaluation delete docs/heldout",
-                                  [name](Client& client, Session& out) -> absl::Status {
-                                    absl::Status status = client.collections.DeleteEvaluationSet(*name);
-                                    if (status.ok()) out.Say(absl::StrCat("deleted ", *name));
-                                    return status;
-                                  });
+  CLI::App* command =
+      session.Add(parent, "delete", "Deletes an evaluation set", "tandem evaluation delete docs/heldout",
+                  [name](Client& client, Session& out) -> absl::Status {
+                    absl::Status status = client.collections.DeleteEvaluationSet(*name);
+                    if (status.ok()) out.Say(absl::StrCat("deleted ", *name));
+                    return status;
+                  });
   command->add_option("EVALUATION", *name, "COLLECTION/EVALUATION")->required();
 }
 
 }  // namespace
 
 void AddEvaluationCommands(CLI::App& app, Session& session) {
-  CLI::App* evaluation = app.add_subcommand("evaluation", "What releases are judged by");
-  evaluation->require_subcommand(1);
+  CLI::App* evaluation = Session::AddNoun(app, "evaluation", "What releases are judged by",
+                                          "tandem evaluation create docs heldout.jsonl --id heldout --gate");
   AddCreate(*evaluation, session);
   AddList(*evaluation, session);
   AddShow(*evaluation, session);

@@ -11,10 +11,8 @@ std::string RefusalText(const v1::ItemError& error) {
 
 void PrintUploadSummary(Session& session, const FileUpload& upload, const UploadProgress& done, int64_t refused) {
   if (session.json) {
-    session.PrintLine(nlohmann::json{{"parent", upload.parent},
-                                     {"accepted", done.accepted},
-                                     {"refused", refused},
-                                     {"commit", done.commit}}
+    session.PrintLine(nlohmann::json{
+        {"parent", upload.parent}, {"accepted", done.accepted}, {"refused", refused}, {"commit", done.commit}}
                           .dump());
     return;
   }

@@ -1,6 +1,7 @@
 #pragma once
 // A file of records on its way into a dataset or collection: bar, refused lines, summary.
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -37,7 +38,11 @@ absl::Status UploadRecords(Session& session, const FileUpload& upload, Parse par
   callbacks.on_progress = [&](const UploadProgress& progress) {
     ProgressView view;
     view.done = static_cast<double>(progress.accepted);
-    view.fraction = input->fraction();
+    // Lines are read ahead of their answers: what counts is the share of the answered ones.
+    if (const std::optional<double> read = input->fraction(); read && input->line_number() > 0) {
+      const int64_t answered = progress.accepted + refused.count();
+      view.fraction = *read * static_cast<double>(answered) / static_cast<double>(input->line_number());
+    }
     bar.Update(std::move(view));
   };
   callbacks.on_refused = [&](int64_t line, const v1::ItemError& error) { refused.Add(line, RefusalText(error)); };

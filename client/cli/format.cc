@@ -43,10 +43,17 @@ std::string FormatTime(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
 }
 
-std::string FormatWindow(const google::protobuf::Duration& duration) { return absl::FormatDuration(ToDuration(duration)); }
+std::string FormatWindow(const google::protobuf::Duration& duration) {
+  return absl::FormatDuration(ToDuration(duration));
+}
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+std::optional<absl::Duration> TimeLeft(const google::protobuf::Duration& duration) {
+  const absl::Duration left = ToDuration(duration);
+  return left > absl::ZeroDuration() ? std::optional<absl::Duration>(left) : std::nullopt;
 }
 
 google::protobuf::Duration ToProto(absl::Duration duration) {

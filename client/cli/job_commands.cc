@@ -17,7 +17,8 @@ void AddList(CLI::App& parent, Session& session) {
       [limit](Client& client, Session& out) -> absl::Status {
         absl::StatusOr<std::vector<v1::Job>> jobs = client.jobs.List(*limit);
         if (!jobs.ok()) return jobs.status();
-        Table table({{"JOB"}, {"KIND"}, {"STATE"}, {"STEP", Table::kRight}, {"MADE"}, {"BASE"}, {"DATASET"}, {"REVISION"}});
+        Table table(
+            {{"JOB"}, {"KIND"}, {"STATE"}, {"STEP", Table::kRight}, {"MADE"}, {"BASE"}, {"DATASET"}, {"REVISION"}});
         for (const v1::Job& job : *jobs) {
           if (out.json) out.PrintLine(ToJson(job));
           table.AddRow({ShortName(job.name()), EnumName(v1::Job::Kind_Name(job.kind())),
@@ -46,15 +47,15 @@ void AddShow(CLI::App& parent, Session& session) {
 void AddWatch(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
   auto after = std::make_shared<int64_t>(0);
-  CLI::App* command = session.Add(
-      parent, "watch", "Follows a job to its end; the exit code says how it ended",
-      "tandem job watch j1\ntandem --json job watch j1 --after-sequence 40",
-      [name, after](Client& client, Session& out) -> absl::Status {
-        absl::StatusOr<v1::Job> job = WatchWithBar(client, out, *name, *after, /*print_events=*/true);
-        if (!job.ok()) return job.status();
-        if (!out.json) out.PrintLine(DescribeJob(*job));
-        return OutcomeOf(*job);
-      });
+  CLI::App* command = session.Add(parent, "watch", "Follows a job to its end; the exit code says how it ended",
+                                  "tandem job watch j1\ntandem --json job watch j1 --after-sequence 40",
+                                  [name, after](Client& client, Session& out) -> absl::Status {
+                                    absl::StatusOr<v1::Job> job =
+                                        WatchWithBar(client, out, *name, *after, /*print_events=*/true);
+                                    if (!job.ok()) return job.status();
+                                    if (!out.json) out.PrintLine(DescribeJob(*job));
+                                    return OutcomeOf(*job);
+                                  });
   command->add_option("JOB", *name, "Job")->required();
   command->add_option("--after-sequence", *after, "Only events after this one")->check(CLI::NonNegativeNumber);
 }
@@ -85,8 +86,7 @@ void AddDelete(CLI::App& parent, Session& session) {
 }  // namespace
 
 void AddJobCommands(CLI::App& app, Session& session) {
-  CLI::App* job = app.add_subcommand("job", "Long work: training and the like");
-  job->require_subcommand(1);
+  CLI::App* job = Session::AddNoun(app, "job", "Long work: training and the like", "tandem job watch j1");
   AddList(*job, session);
   AddShow(*job, session);
   AddWatch(*job, session);

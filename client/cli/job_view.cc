@@ -58,7 +58,7 @@ class TrainingBar {
     ProgressView view;
     view.done = static_cast<double>(step_.step());
     view.total = static_cast<double>(step_.total_steps());
-    if (step_.has_time_left()) view.left = ToDuration(step_.time_left());
+    view.left = TimeLeft(step_.time_left());
     view.per_second = 0;  // Pairs, in the note, say more than steps.
     view.note = absl::StrFormat("loss %.4f  lr %.2g  %.0f pairs/s", step_.loss(), step_.learning_rate(),
                                 step_.pairs_per_second());
@@ -80,9 +80,8 @@ std::string DescribeJob(const v1::Job& job) {
       {"state", EnumName(v1::Job::State_Name(job.state()))},
       {"base", ShortName(job.base_revision())},
       {"dataset", ShortName(job.dataset())},
-      {"step", job.total_steps() == 0
-                   ? ""
-                   : absl::StrCat(FormatCount(job.step()), " of ", FormatCount(job.total_steps()))},
+      {"step",
+       job.total_steps() == 0 ? "" : absl::StrCat(FormatCount(job.step()), " of ", FormatCount(job.total_steps()))},
       {"attempt", job.attempt() > 1 ? absl::StrCat(job.attempt()) : ""},
       {"made", FormatTime(job.create_time())},
       {"started", FormatTime(job.start_time())},

@@ -11,8 +11,9 @@ namespace tandem::cli {
 
 std::string DescribeJob(const v1::Job& job);
 
-// Follows a job to its end with a bar on stderr: step, loss, learning rate, pairs a second, time left, the last validation.
-// With `print_events`, --json prints every event as a line. The finished job, which may be FAILED or CANCELLED.
+// Follows a job to its end with a bar on stderr: step, loss, learning rate, pairs a second, time left, the last
+// validation. With `print_events`, --json prints every event as a line. The finished job, which may be FAILED or
+// CANCELLED.
 absl::StatusOr<v1::Job> WatchWithBar(Client& client, Session& session, const std::string& job, int64_t after_sequence,
                                      bool print_events);
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
@@ -28,13 +29,6 @@ int Main(int argc, char** argv) {
   app.name("tandem");
   app.require_subcommand(1);
   app.fallthrough();
-  app.footer(
-      Examples("tandem model import ./all-MiniLM-L6-v2 --model mini\n"
-               "tandem collection create docs\n"
-               "tandem document import docs documents.jsonl\n"
-               "tandem release create docs --model mini --id base\n"
-               "tandem release promote docs/base\n"
-               "tandem search docs 'show free disk space'"));
   AddGlobalOptions(app, session);
   AddServerCommands(app, session);
   AddModelCommands(app, session);
@@ -47,11 +41,25 @@ int Main(int argc, char** argv) {
   AddReleaseCommands(app, session);
   AddSearchCommand(app, session);
   AddEmbeddingCommands(app, session);
+  // Last: commands inherit the footer that is there when they are added.
+  app.footer(
+      Examples("tandem model import ./all-MiniLM-L6-v2 --model mini\n"
+               "tandem collection create docs\n"
+               "tandem document import docs documents.jsonl\n"
+               "tandem release create docs --model mini --id base\n"
+               "tandem release promote docs/base\n"
+               "tandem search docs 'show free disk space'"));
 
   // CLI11 reports wrong usage, and --help, by exceptions; they end here.
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    // "A subcommand is required" would be true, but of no help, after a mistyped one.
+    if (const std::vector<std::string> unknown = app.remaining(true);
+        !unknown.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+      std::fprintf(stderr, "tandem: unknown command '%s'; see --help\n", unknown.front().c_str());
+      return kUsage;
+    }
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   const absl::Status status = session.Run();

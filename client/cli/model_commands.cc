@@ -125,47 +125,46 @@ absl::Status ListRevisions(Client& client, Session& out, const std::string& mode
 
 void AddList(CLI::App& parent, Session& session) {
   auto model = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "list", "Lists the models, or the revisions of one",
-                                  "tandem model list\ntandem model list mini",
-                                  [model](Client& client, Session& out) {
-                                    return model->empty() ? ListModels(client, out)
-                                                          : ListRevisions(client, out, *model);
-                                  });
+  CLI::App* command =
+      session.Add(parent, "list", "Lists the models, or the revisions of one",
+                  "tandem model list\ntandem model list mini", [model](Client& client, Session& out) {
+                    return model->empty() ? ListModels(client, out) : ListRevisions(client, out, *model);
+                  });
   command->add_option("MODEL", *model, "Its revisions instead of all models");
 }
 
 void AddShow(CLI::App& parent, Session& session) {
   auto revision = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "show", "Shows a revision: contract, lineage, validation",
-                                  "tandem model show mini/r1", [revision](Client& client, Session& out) -> absl::Status {
-                                    absl::StatusOr<v1::ModelRevision> found = client.models.GetRevision(*revision);
-                                    if (!found.ok()) return found.status();
-                                    out.Print(*found, Describe(*found));
-                                    return absl::OkStatus();
-                                  });
+  CLI::App* command =
+      session.Add(parent, "show", "Shows a revision: contract, lineage, validation", "tandem model show mini/r1",
+                  [revision](Client& client, Session& out) -> absl::Status {
+                    absl::StatusOr<v1::ModelRevision> found = client.models.GetRevision(*revision);
+                    if (!found.ok()) return found.status();
+                    out.Print(*found, Describe(*found));
+                    return absl::OkStatus();
+                  });
   command->add_option("REVISION", *revision, "MODEL/REVISION, or MODEL for its newest")->required();
 }
 
 void AddDelete(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "delete", "Deletes a revision, or a model with all its revisions",
-                                  "tandem model delete mini/r1\ntandem model delete mini",
-                                  [name](Client& client, Session& out) -> absl::Status {
-                                    const std::string full = ModelOrRevisionName(*name);
-                                    const bool revision = absl::StrContains(full, "/revisions/");
-                                    absl::Status status = revision ? client.models.DeleteRevision(full)
-                                                                   : client.models.Delete(full);
-                                    if (status.ok()) out.Say(absl::StrCat("deleted ", full));
-                                    return status;
-                                  });
+  CLI::App* command = session.Add(
+      parent, "delete", "Deletes a revision, or a model with all its revisions",
+      "tandem model delete mini/r1\ntandem model delete mini", [name](Client& client, Session& out) -> absl::Status {
+        const std::string full = ModelOrRevisionName(*name);
+        const bool revision = absl::StrContains(full, "/revisions/");
+        absl::Status status = revision ? client.models.DeleteRevision(full) : client.models.Delete(full);
+        if (status.ok()) out.Say(absl::StrCat("deleted ", full));
+        return status;
+      });
   command->add_option("NAME", *name, "MODEL/REVISION or MODEL")->required();
 }
 
 }  // namespace
 
 void AddModelCommands(CLI::App& app, Session& session) {
-  CLI::App* model = app.add_subcommand("model", "Encoders and their revisions");
-  model->require_subcommand(1);
+  CLI::App* model = Session::AddNoun(app, "model", "Encoders and their revisions",
+                                     "tandem model import ./all-MiniLM-L6-v2 --model mini");
   AddImport(*model, session);
   AddExport(*model, session);
   AddList(*model, session);

@@ -43,9 +43,7 @@ std::string Rate(const ProgressView& view) {
                                : absl::StrCat(FormatCount(std::llround(*view.per_second)), "/s");
 }
 
-std::string Left(const ProgressView& view) {
-  return view.left ? absl::StrCat(FormatClock(*view.left), " left") : "";
-}
+std::string Left(const ProgressView& view) { return view.left ? absl::StrCat(FormatClock(*view.left), " left") : ""; }
 
 std::string Percent(const ProgressView& view) {
   const std::optional<double> fraction = Fraction(view);

@@ -1,5 +1,6 @@
 #pragma once
-// Progress of long work on stderr: one line that is rewritten in place on a terminal; elsewhere a line every few seconds.
+// Progress of long work on stderr: one line that is rewritten in place on a terminal; elsewhere a line every few
+// seconds.
 
 #include <cstdio>
 #include <functional>
@@ -24,8 +25,8 @@ struct ProgressView {
   std::string note;  // "loss 0.412  lr 4.5e-05"
 };
 
-// One line of at most `width` columns with a bar in it. What does not fit is left out: first the bar, then the rate, then
-// the end of the note.
+// One line of at most `width` columns with a bar in it. What does not fit is left out: first the bar, then the rate,
+// then the end of the note.
 std::string RenderBar(const ProgressView& view, int width);
 
 // The same without a bar and without a limit, for logs.

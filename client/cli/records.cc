@@ -129,7 +129,8 @@ absl::StatusOr<v1::Example> ExampleOfTsv(absl::string_view line, ExampleKind kin
       columns = Columns(line, 3, 3, "first, second, score");
       if (!columns.ok()) return columns.status();
       float score = 0;
-      if (!absl::SimpleAtof((*columns)[2], &score)) return BadInput("score", absl::StrCat("'", (*columns)[2], "' is no number"));
+      if (!absl::SimpleAtof((*columns)[2], &score))
+        return BadInput("score", absl::StrCat("'", (*columns)[2], "' is no number"));
       example.mutable_scored_pair()->set_first((*columns)[0]);
       example.mutable_scored_pair()->set_second((*columns)[1]);
       example.mutable_scored_pair()->set_score(score);

@@ -28,37 +28,40 @@ void AddCreate(CLI::App& parent, Session& session) {
   };
   auto options = std::make_shared<Options>();
   v1::CreateReleaseRequest& request = options->request;
-  CLI::App* command = session.Add(
-      parent, "create", "Builds a release: embeds the collection with a model revision and indexes it",
-      "tandem release create docs --model mini/r1 --id r1\n"
-      "tandem release create docs --model mini --index hnsw --m 32 --detach",
-      [options](Client& client, Session& out) -> absl::Status {
-        if (options->index == "hnsw") {
-          options->request.mutable_index()->mutable_hnsw();
-        } else {
-          options->request.mutable_index()->mutable_flat();
-        }
-        absl::StatusOr<v1::Release> release = client.releases.Create(options->request);
-        if (!release.ok()) return release.status();
-        if (!options->detach) return WaitForBuild(client, out, release->name());
-        out.Print(*release, absl::StrCat(DescribeRelease(*release), "follow it with: tandem release watch ",
-                                         ShortName(release->name())));
-        return absl::OkStatus();
-      });
+  CLI::App* command =
+      session.Add(parent, "create", "Builds a release: embeds the collection with a model revision and indexes it",
+                  "tandem release create docs --model mini/r1 --id r1\n"
+                  "tandem release create docs --model mini --index hnsw --m 32 --detach",
+                  [options](Client& client, Session& out) -> absl::Status {
+                    if (options->index == "hnsw") {
+                      options->request.mutable_index()->mutable_hnsw();
+                    } else {
+                      options->request.mutable_index()->mutable_flat();
+                    }
+                    absl::StatusOr<v1::Release> release = client.releases.Create(options->request);
+                    if (!release.ok()) return release.status();
+                    if (!options->detach) return WaitForBuild(client, out, release->name());
+                    out.Print(*release, absl::StrCat(DescribeRelease(*release), "follow it with: tandem release watch ",
+                                                     ShortName(release->name())));
+                    return absl::OkStatus();
+                  });
   command->add_option("COLLECTION", *request.mutable_collection(), "Collection")->required();
-  command->add_option("--model", *request.mutable_model_revision(), "MODEL/REVISION, or MODEL for its newest")->required();
+  command->add_option("--model", *request.mutable_model_revision(), "MODEL/REVISION, or MODEL for its newest")
+      ->required();
   command->add_option("--id", *request.mutable_release_id(), "Its id; made by the server when left out");
   CLI::Option* index = command->add_option("--index", options->index, "flat (exact) or hnsw (fast for many documents)")
                            ->check(CLI::IsMember({"flat", "hnsw"}))
                            ->capture_default_str();
   const auto add_hnsw = [&](const char* name, const char* description, void (v1::HnswIndex::*set)(int32_t)) {
-    command->add_option_function<int32_t>(
-               name, [options, set](int32_t value) { (options->request.mutable_index()->mutable_hnsw()->*set)(value); },
-               description)
+    command
+        ->add_option_function<int32_t>(
+            name, [options, set](int32_t value) { (options->request.mutable_index()->mutable_hnsw()->*set)(value); },
+            description)
         ->needs(index);
   };
   add_hnsw("--m", "hnsw: links of a node, 4 to 128 [16]", &v1::HnswIndex::set_m);
-  add_hnsw("--ef-construction", "hnsw: candidates while building, 8 to 2000 [100]", &v1::HnswIndex::set_ef_construction);
+  add_hnsw("--ef-construction", "hnsw: candidates while building, 8 to 2000 [100]",
+           &v1::HnswIndex::set_ef_construction);
   add_hnsw("--ef-search", "hnsw: candidates while searching, 1 to 10000 [64]", &v1::HnswIndex::set_ef_search);
   command->add_flag("--detach", options->detach, "Only start to build, do not wait");
 }
@@ -70,8 +73,15 @@ void AddList(CLI::App& parent, Session& session) {
       [collection](Client& client, Session& out) -> absl::Status {
         absl::StatusOr<std::vector<v1::Release>> releases = client.releases.List(*collection);
         if (!releases.ok()) return releases.status();
-        Table table({{"RELEASE"}, {"STATE"}, {"MODEL"}, {"INDEX"}, {"DOCUMENTS", Table::kRight},
-                     {"nDCG@10", Table::kRight}, {"RECALL@10", Table::kRight}, {"MRR@10", Table::kRight}, {"MADE"}});
+        Table table({{"RELEASE"},
+                     {"STATE"},
+                     {"MODEL"},
+                     {"INDEX"},
+                     {"DOCUMENTS", Table::kRight},
+                     {"nDCG@10", Table::kRight},
+                     {"RECALL@10", Table::kRight},
+                     {"MRR@10", Table::kRight},
+                     {"MADE"}});
         for (const v1::Release& release : *releases) {
           if (out.json) out.PrintLine(ToJson(release));
           const bool judged = !release.evaluation().evaluation_set().empty();
@@ -104,14 +114,14 @@ void AddSimple(CLI::App& parent, Session& session, const std::string& name, cons
 
 void AddWatch(CLI::App& parent, Session& session) {
   auto release = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "watch", "Follows a release until it is built", "tandem release watch docs/r1",
-                                  [release](Client& client, Session& out) -> absl::Status {
-                                    absl::StatusOr<v1::Release> built =
-                                        WatchBuild(client, out, *release, /*print_changes=*/true);
-                                    if (!built.ok()) return built.status();
-                                    if (!out.json) out.PrintLine(DescribeRelease(*built));
-                                    return OutcomeOf(*built);
-                                  });
+  CLI::App* command =
+      session.Add(parent, "watch", "Follows a release until it is built", "tandem release watch docs/r1",
+                  [release](Client& client, Session& out) -> absl::Status {
+                    absl::StatusOr<v1::Release> built = WatchBuild(client, out, *release, /*print_changes=*/true);
+                    if (!built.ok()) return built.status();
+                    if (!out.json) out.PrintLine(DescribeRelease(*built));
+                    return OutcomeOf(*built);
+                  });
   command->add_option("RELEASE", *release, "COLLECTION/RELEASE")->required();
 }
 
@@ -125,42 +135,43 @@ absl::Status Promote(Client& client, Session& out, v1::PromoteReleaseRequest req
 
 void AddPromote(CLI::App& parent, Session& session) {
   auto request = std::make_shared<v1::PromoteReleaseRequest>();
-  CLI::App* command = session.Add(
-      parent, "promote", "Makes a release live, when the gate lets it pass",
-      "tandem release promote docs/r1\ntandem release promote docs/r1 --override 'new domain, old queries'",
-      [request](Client& client, Session& out) { return Promote(client, out, *request); });
+  CLI::App* command =
+      session.Add(parent, "promote", "Makes a release live, when the gate lets it pass",
+                  "tandem release promote docs/r1\ntandem release promote docs/r1 --override 'new domain, old queries'",
+                  [request](Client& client, Session& out) { return Promote(client, out, *request); });
   command->add_option("RELEASE", *request->mutable_name(), "COLLECTION/RELEASE")->required();
-  command->add_option("--override", *request->mutable_override_reason(), "Promote although the gate refuses; the reason is logged");
+  command->add_option("--override", *request->mutable_override_reason(),
+                      "Promote although the gate refuses; the reason is logged");
   command->add_option("--etag", *request->mutable_etag(), "Only when the collection's etag is still this one");
 }
 
 void AddRollback(CLI::App& parent, Session& session) {
   auto collection = std::make_shared<std::string>();
-  CLI::App* command = session.Add(
-      parent, "rollback", "Makes the previous release live again", "tandem release rollback docs",
-      [collection](Client& client, Session& out) -> absl::Status {
-        absl::StatusOr<v1::Collection> found = client.collections.Get(*collection);
-        if (!found.ok()) return found.status();
-        if (found->previous_release().empty()) {
-          return absl::FailedPreconditionError(absl::StrCat(found->name(), " has no previous release"));
-        }
-        v1::PromoteReleaseRequest request;
-        request.set_name(found->previous_release());
-        request.set_etag(found->etag());
-        return Promote(client, out, std::move(request));
-      });
+  CLI::App* command =
+      session.Add(parent, "rollback", "Makes the previous release live again", "tandem release rollback docs",
+                  [collection](Client& client, Session& out) -> absl::Status {
+                    absl::StatusOr<v1::Collection> found = client.collections.Get(*collection);
+                    if (!found.ok()) return found.status();
+                    if (found->previous_release().empty()) {
+                      return absl::FailedPreconditionError(absl::StrCat(found->name(), " has no previous release"));
+                    }
+                    v1::PromoteReleaseRequest request;
+                    request.set_name(found->previous_release());
+                    request.set_etag(found->etag());
+                    return Promote(client, out, std::move(request));
+                  });
   command->add_option("COLLECTION", *collection, "Collection")->required();
 }
 
 void AddDelete(CLI::App& parent, Session& session) {
   auto release = std::make_shared<std::string>();
-  CLI::App* command = session.Add(parent, "delete", "Deletes a release that is neither live nor being built",
-                                  "tandem release delete docs/r1",
-                                  [release](Client& client, Session& out) -> absl::Status {
-                                    absl::Status status = client.releases.Delete(*release);
-                                    if (status.ok()) out.Say(absl::StrCat("deleted ", *release));
-                                    return status;
-                                  });
+  CLI::App* command =
+      session.Add(parent, "delete", "Deletes a release that is neither live nor being built",
+                  "tandem release delete docs/r1", [release](Client& client, Session& out) -> absl::Status {
+                    absl::Status status = client.releases.Delete(*release);
+                    if (status.ok()) out.Say(absl::StrCat("deleted ", *release));
+                    return status;
+                  });
   command->add_option("RELEASE", *release, "COLLECTION/RELEASE")->required();
 }
 
@@ -169,15 +180,15 @@ void AddExportIndex(CLI::App& parent, Session& session) {
   auto directory = std::make_shared<std::string>();
   CLI::App* command = session.Add(
       parent, "export-index", "Downloads the index as a plain FAISS file, with the documents' ids beside it",
-      "tandem release export-index docs/r1 ./docs-r1", [release, directory](Client& client, Session& out) -> absl::Status {
+      "tandem release export-index docs/r1 ./docs-r1",
+      [release, directory](Client& client, Session& out) -> absl::Status {
         ProgressBar bar(out.progress_output(), "downloading", "bytes");
-        absl::Status status =
-            client.releases.ExportIndex(*release, *directory, [&](const TransferProgress& progress) {
-              ProgressView view;
-              view.done = static_cast<double>(progress.bytes);
-              view.total = static_cast<double>(progress.total_bytes);
-              bar.Update(std::move(view));
-            });
+        absl::Status status = client.releases.ExportIndex(*release, *directory, [&](const TransferProgress& progress) {
+          ProgressView view;
+          view.done = static_cast<double>(progress.bytes);
+          view.total = static_cast<double>(progress.total_bytes);
+          bar.Update(std::move(view));
+        });
         if (!status.ok()) return status;
         bar.Finish();
         absl::StatusOr<v1::Release> exported = client.releases.Get(*release);
@@ -192,8 +203,9 @@ void AddExportIndex(CLI::App& parent, Session& session) {
 }  // namespace
 
 void AddReleaseCommands(CLI::App& app, Session& session) {
-  CLI::App* release = app.add_subcommand("release", "Model revision and index as one, and which one is live");
-  release->require_subcommand(1);
+  CLI::App* release =
+      Session::AddNoun(app, "release", "Model revision and index as one, and which one is live",
+                       "tandem release create docs --model mini --id r1\ntandem release promote docs/r1");
   AddCreate(*release, session);
   AddList(*release, session);
   AddSimple(*release, session, "show", "Shows a release", &Releases::Get);

@@ -75,8 +75,8 @@ std::string DescribePromotion(const v1::PromoteReleaseResponse& response) {
   AddEvaluation(&table, "live now", gate.candidate());
   text += table.Render();
   if (!gate.live().evaluation_set().empty()) {
-    absl::StrAppendFormat(&text, "difference of nDCG@10: %+.4f, 95%% interval [%+.4f, %+.4f]\n",
-                          gate.ndcg_difference(), gate.ndcg_difference_lower(), gate.ndcg_difference_upper());
+    absl::StrAppendFormat(&text, "difference of nDCG@10: %+.4f, 95%% interval [%+.4f, %+.4f]\n", gate.ndcg_difference(),
+                          gate.ndcg_difference_lower(), gate.ndcg_difference_upper());
   }
   return text;
 }
@@ -92,7 +92,7 @@ absl::StatusOr<v1::Release> WatchBuild(Client& client, Session& session, const s
         ProgressView view;
         view.done = static_cast<double>(change.documents_done());
         view.total = static_cast<double>(change.documents_total());
-        if (change.has_time_left()) view.left = ToDuration(change.time_left());
+        view.left = TimeLeft(change.time_left());
         if (change.documents_total() > 0 && change.documents_done() == change.documents_total() &&
             change.state() == v1::Release::BUILDING) {
           view.note = "indexing and evaluating";

@@ -17,7 +17,8 @@ std::string DescribeIndex(const v1::IndexSpec& index);
 // The evaluations of candidate and live release below each other, and their difference with its interval.
 std::string DescribePromotion(const v1::PromoteReleaseResponse& response);
 
-// Follows a release until it is built, with a bar on stderr. With `print_changes`, --json prints every change as a line.
+// Follows a release until it is built, with a bar on stderr. With `print_changes`, --json prints every change as a
+// line.
 absl::StatusOr<v1::Release> WatchBuild(Client& client, Session& session, const std::string& release,
                                        bool print_changes);
 

@@ -119,18 +119,19 @@ absl::Status RunSearch(Client& client, Session& out, const Options& options) {
 
 void AddSearchCommand(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = session.Add(
-      app, "search", "Finds the documents nearest to a text, to other documents, or to a vector",
-      "tandem search docs 'show free disk space' --top-k 3\n"
-      "tandem search docs --like df,du\n"
-      "tandem --json search docs --vector-file v.json --model-revision mini/r1",
-      [options](Client& client, Session& out) { return RunSearch(client, out, *options); });
+  CLI::App* command =
+      session.Add(app, "search", "Finds the documents nearest to a text, to other documents, or to a vector",
+                  "tandem search docs 'show free disk space' --top-k 3\n"
+                  "tandem search docs --like df,du\n"
+                  "tandem --json search docs --vector-file v.json --model-revision mini/r1",
+                  [options](Client& client, Session& out) { return RunSearch(client, out, *options); });
   command->add_option("COLLECTION", options->collection, "Collection")->required();
   command->add_option("TEXT", options->texts, "What is asked; several are answered by one release");
   command->add_option("--like", options->like, "Ids of documents, separated by commas")->delimiter(',');
-  CLI::Option* revision = command->add_option("--model-revision", options->model_revision,
-                                              "MODEL/REVISION that made the vector");
-  command->add_option("--vector-file", options->vector_file, "File with a vector: numbers or a JSON array")->needs(revision);
+  CLI::Option* revision =
+      command->add_option("--model-revision", options->model_revision, "MODEL/REVISION that made the vector");
+  command->add_option("--vector-file", options->vector_file, "File with a vector: numbers or a JSON array")
+      ->needs(revision);
   command->add_option("--top-k", options->top_k, "Hits, 1 to 1000 [10]");
   command->add_option("--offset", options->offset, "Skip so many of the best hits");
   command->add_option("--min-score", options->min_score, "Leave out hits below it");

@@ -33,8 +33,7 @@ std::string Describe(const std::string& address, const v1::ServerInfo& info) {
 }  // namespace
 
 void AddServerCommands(CLI::App& app, Session& session) {
-  CLI::App* server = app.add_subcommand("server", "The server itself");
-  server->require_subcommand(1);
+  CLI::App* server = Session::AddNoun(app, "server", "The server itself", "tandem server info");
   session.Add(*server, "info", "Shows version and limits", "tandem server info\ntandem --server db1:7700 server info",
               [](Client& client, Session& out) -> absl::Status {
                 absl::StatusOr<v1::ServerInfo> info = client.server.Info();

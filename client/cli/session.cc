@@ -43,6 +43,14 @@ CLI::App* Session::Add(CLI::App& parent, const std::string& name, const std::str
   return leaf;
 }
 
+CLI::App* Session::AddNoun(CLI::App& app, const std::string& name, const std::string& description,
+                           const std::string& examples) {
+  CLI::App* noun = app.add_subcommand(name, description);
+  noun->require_subcommand(1);
+  noun->footer(Examples(examples));
+  return noun;
+}
+
 absl::Status Session::Run() {
   ConnectionOptions options;
   options.deadline = absl::Seconds(timeout_s);

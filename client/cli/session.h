@@ -28,6 +28,10 @@ class Session {
   CLI::App* Add(CLI::App& parent, const std::string& name, const std::string& description, const std::string& examples,
                 Command command);
 
+  // Adds a noun, the parent of commands, to `app`.
+  static CLI::App* AddNoun(CLI::App& app, const std::string& name, const std::string& description,
+                           const std::string& examples);
+
   // Runs the command that the parser chose.
   absl::Status Run();
 

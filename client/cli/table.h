@@ -23,8 +23,8 @@ class Table {
   // REQUIRES: one cell for each column. Control characters in cells become spaces.
   void AddRow(std::vector<std::string> cells);
 
-  // Lines ending in "\n"; a table without rows is its titles alone. With `width` > 0 the last column is cut so that lines
-  // fit, but never below 16 columns.
+  // Lines ending in "\n"; a table without rows is its titles alone. With `width` > 0 the last column is cut so that
+  // lines fit, but never below 16 columns.
   std::string Render(int width = 0) const;
 
  private:

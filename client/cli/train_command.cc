@@ -22,8 +22,9 @@ void AddSetter(CLI::App* command, const std::string& name, const std::string& de
 
 void AddChoice(CLI::App* command, const std::string& name, const std::string& description,
                const std::vector<std::string>& choices, std::function<void(const std::string&)> set) {
-  command->add_option_function<std::string>(
-             name, [set = std::move(set)](const std::string& choice) { set(absl::AsciiStrToUpper(choice)); }, description)
+  command
+      ->add_option_function<std::string>(
+          name, [set = std::move(set)](const std::string& choice) { set(absl::AsciiStrToUpper(choice)); }, description)
       ->check(CLI::IsMember(choices));
 }
 
@@ -78,7 +79,8 @@ void AddOptimizer(CLI::App* command, const Request& request) {
 void AddValidation(CLI::App* command, const Request& request) {
   AddSetter<double>(command, "--validation-fraction", "Of the anchors, kept from training, [0, 0.5] [0.05]",
                     [request](double value) { request->mutable_options()->set_validation_fraction(value); });
-  command->add_option("--validation-dataset", *request->mutable_validation_dataset(), "Instead of a split of --dataset");
+  command->add_option("--validation-dataset", *request->mutable_validation_dataset(),
+                      "Instead of a split of --dataset");
   AddSetter<int64_t>(command, "--evaluation-steps", "Validate every so many steps [a fifth of all]",
                      [request](int64_t value) { request->mutable_options()->set_evaluation_steps(value); });
   AddSetter<int64_t>(command, "--checkpoint-steps", "Save every so many steps [100]",
@@ -110,14 +112,15 @@ void AddTrainCommand(CLI::App& app, Session& session) {
   auto request = std::make_shared<v1::TrainRequest>();
   auto watch = std::make_shared<bool>(false);
   auto detach = std::make_shared<bool>(false);
-  CLI::App* command = session.Add(
-      app, "train", "Fine-tunes a model revision on a dataset; the result is a new revision",
-      "tandem train --base mini --dataset pairs\n"
-      "tandem train --base mini/r1 --dataset pairs --epochs 2 --lr 2e-5 --symmetric --detach",
-      [request, watch, detach](Client& client, Session& out) {
-        return RunTrain(client, out, *request, *watch || (!*detach && out.interactive()));
-      });
-  command->add_option("--base", *request->mutable_base_revision(), "MODEL/REVISION to start from, or MODEL for its newest")
+  CLI::App* command =
+      session.Add(app, "train", "Fine-tunes a model revision on a dataset; the result is a new revision",
+                  "tandem train --base mini --dataset pairs\n"
+                  "tandem train --base mini/r1 --dataset pairs --epochs 2 --lr 2e-5 --symmetric --detach",
+                  [request, watch, detach](Client& client, Session& out) {
+                    return RunTrain(client, out, *request, *watch || (!*detach && out.interactive()));
+                  });
+  command
+      ->add_option("--base", *request->mutable_base_revision(), "MODEL/REVISION to start from, or MODEL for its newest")
       ->required();
   command->add_option("--dataset", *request->mutable_dataset(), "Dataset to train on")->required();
   AddSetter<int64_t>(command, "--dataset-commit", "Only the examples up to this commit [the newest]",
@@ -128,7 +131,8 @@ void AddTrainCommand(CLI::App& app, Session& session) {
   AddValidation(command, request);
   command->add_option("--request-id", *request->mutable_request_id(),
                       "The same id and options within a day start no second job");
-  CLI::Option* watch_flag = command->add_flag("--watch", *watch, "Follow the job to its end; the default on a terminal");
+  CLI::Option* watch_flag =
+      command->add_flag("--watch", *watch, "Follow the job to its end; the default on a terminal");
   command->add_flag("--detach", *detach, "Only start it")->excludes(watch_flag);
 }
 

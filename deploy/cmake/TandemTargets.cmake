@@ -1,28 +1,9 @@
 # Functions with which the folders declare their targets.
 
-# PARALLEL-WORK: files that are listed but not written yet are left out with a warning.
-function(tandem_existing_sources variable name)
-  set(existing)
-  foreach(file IN LISTS ARGN)
-    if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${file}" OR (IS_ABSOLUTE "${file}" AND EXISTS "${file}"))
-      list(APPEND existing "${file}")
-    else()
-      message(STATUS "${name}: ${CMAKE_CURRENT_SOURCE_DIR}/${file} does not exist yet")
-      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}")
-    endif()
-  endforeach()
-  if(NOT existing)
-    file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/${name}_empty.cc" CONTENT "// nothing yet\n")
-    set(existing "${CMAKE_BINARY_DIR}/${name}_empty.cc")
-  endif()
-  set(${variable} "${existing}" PARENT_SCOPE)
-endfunction()
-
 # tandem_library(NAME SOURCES file... LIBS target...): one static library of a folder. Headers are included from the root
 # of the repository. LIBS is passed to target_link_libraries (PUBLIC and PRIVATE may stand in it).
 function(tandem_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
-  tandem_existing_sources(arg_SOURCES ${name} ${arg_SOURCES})
   add_library(${name} STATIC ${arg_SOURCES})
   target_include_directories(${name} PUBLIC "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${name} ${arg_LIBS})
@@ -32,7 +13,6 @@ endfunction()
 # tandem_program(NAME SOURCES file... LIBS target...): one program in <build>/bin.
 function(tandem_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
-  tandem_existing_sources(arg_SOURCES ${name} ${arg_SOURCES})
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${arg_LIBS})
@@ -63,7 +43,6 @@ endfunction()
 # the macro TANDEM_TEST_MODEL_DIR is there too, so that a test program also runs by hand.
 function(tandem_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH;NO_MAIN" "TIMEOUT" "SOURCES;LIBS;LABELS")
-  tandem_existing_sources(arg_SOURCES ${name} ${arg_SOURCES})
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock)

@@ -29,7 +29,8 @@ std::optional<nlohmann::json> ParseLine(std::string_view line) {
   if (line.size() < kChecksumDigits + 1 || line[kChecksumDigits] != ' ') return std::nullopt;
   uint32_t checksum = 0;
   const std::string_view text = line.substr(kChecksumDigits + 1);
-  if (!absl::SimpleHexAtoi(AbslView(line.substr(0, kChecksumDigits)), &checksum) || checksum != Crc32c(text)) return std::nullopt;
+  if (!absl::SimpleHexAtoi(AbslView(line.substr(0, kChecksumDigits)), &checksum) || checksum != Crc32c(text))
+    return std::nullopt;
   nlohmann::json event = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!event.is_object()) return std::nullopt;
   const auto sequence = event.find("sequence");
@@ -43,8 +44,8 @@ struct ParsedRecords {
   int64_t last_sequence = 0;
 };
 
-// The whole records at the start of `bytes`, which begin at `offset` of the file after record `last_sequence`. A last line
-// that is torn or damaged is left out; one before the last is DATA_LOSS.
+// The whole records at the start of `bytes`, which begin at `offset` of the file after record `last_sequence`. A last
+// line that is torn or damaged is left out; one before the last is DATA_LOSS.
 absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, std::string_view bytes, int64_t offset,
                                            int64_t last_sequence) {
   ParsedRecords parsed;
@@ -57,12 +58,12 @@ absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, st
     if (!event.has_value() && is_last) return parsed;
     if (!event.has_value()) {
       return absl::DataLossError(Concat(path.string(), ": the record at byte ", offset + parsed.size,
-                                              ", after sequence ", parsed.last_sequence, ", is damaged"));
+                                        ", after sequence ", parsed.last_sequence, ", is damaged"));
     }
     const int64_t sequence = (*event)["sequence"].get<int64_t>();
     if (sequence != parsed.last_sequence + 1) {
-      return absl::DataLossError(Concat(path.string(), ": the record at byte ", offset + parsed.size,
-                                              " has sequence ", sequence, ", not ", parsed.last_sequence + 1));
+      return absl::DataLossError(Concat(path.string(), ": the record at byte ", offset + parsed.size, " has sequence ",
+                                        sequence, ", not ", parsed.last_sequence + 1));
     }
     parsed.events.push_back(*std::move(event));
     parsed.last_sequence = sequence;

@@ -52,9 +52,9 @@ class ObjectReader {
     const auto found = json_.find(key);
     if (found == json_.end()) return;
     if (!Take(*found, out)) {
-      status_ = absl::InvalidArgumentError(
-          Concat("trainer options: ", key, ": ", found->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace),
-                       " is not of the type or range that this key has"));
+      status_ = absl::InvalidArgumentError(Concat("trainer options: ", key, ": ",
+                                                  found->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace),
+                                                  " is not of the type or range that this key has"));
     }
   }
 
@@ -78,7 +78,7 @@ class ObjectReader {
   }
 
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_same_v<T, std::string>
+  requires std::is_arithmetic_v<T> || std::is_same_v<T, std::string>
   static bool Take(const nlohmann::json& value, T& out) {
     if constexpr (std::is_same_v<T, std::string>) {
       if (!value.is_string()) return false;
@@ -98,7 +98,7 @@ class ObjectReader {
 
   // All enums of the options count from 1 without a gap; `Last` finds the end.
   template <typename T>
-    requires std::is_enum_v<T>
+  requires std::is_enum_v<T>
   static bool Take(const nlohmann::json& value, T& out) {
     int number = 0;
     if (!Take(value, number) || number < 1 || number > Last(out)) return false;

@@ -42,8 +42,8 @@ absl::StatusOr<Activation> ActivationOf(const JsonFile& file) {
   ASSIGN_OR_RETURN(const std::string name, file.String("hidden_act", "gelu"));
   if (name == "gelu" || name == "gelu_python") return Activation::kGelu;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return Activation::kGeluTanh;
-  return file.Unsupported("hidden_act",
-                          "tandem has \"gelu\", \"gelu_python\", \"gelu_new\", \"gelu_pytorch_tanh\" and \"gelu_fast\"");
+  return file.Unsupported(
+      "hidden_act", "tandem has \"gelu\", \"gelu_python\", \"gelu_new\", \"gelu_pytorch_tanh\" and \"gelu_fast\"");
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ absl::StatusOr<BertConfig> ReadBertConfig(const std::filesystem::path& directory
   }
   if (config.hidden % config.heads != 0) {
     return absl::InvalidArgumentError(Concat(file.name(), ": hidden_size ", config.hidden,
-                                                   ": must be a multiple of num_attention_heads ", config.heads));
+                                             ": must be a multiple of num_attention_heads ", config.heads));
   }
   return config;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// config.json of a BERT: the sizes and options that the forward pass needs. Settings that change the result and that tandem does
-// not have are refused by name and value; the defaults are those of transformers' BertConfig.
+// config.json of a BERT: the sizes and options that the forward pass needs. Settings that change the result and that
+// tandem does not have are refused by name and value; the defaults are those of transformers' BertConfig.
 
 #include <cstdint>
 #include <filesystem>

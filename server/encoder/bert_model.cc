@@ -85,9 +85,9 @@ void BertModel::FuseQueryKeyValue(Layer& layer) {
   layer.fused_weight = torch::cat({layer.query_weight, layer.key_weight, layer.value_weight});
   layer.fused_bias = torch::cat({layer.query_bias, layer.key_bias, layer.value_bias});
   int64_t row = 0;
-  for (auto& [weight, bias] : {std::pair(&layer.query_weight, &layer.query_bias),
-                               std::pair(&layer.key_weight, &layer.key_bias),
-                               std::pair(&layer.value_weight, &layer.value_bias)}) {
+  for (auto& [weight, bias] :
+       {std::pair(&layer.query_weight, &layer.query_bias), std::pair(&layer.key_weight, &layer.key_bias),
+        std::pair(&layer.value_weight, &layer.value_bias)}) {
     *weight = layer.fused_weight.narrow(0, row, config_.hidden).detach().requires_grad_(true);
     *bias = layer.fused_bias.narrow(0, row, config_.hidden).detach().requires_grad_(true);
     row += config_.hidden;
@@ -102,8 +102,8 @@ torch::Tensor BertModel::Forward(const PackedTokens& tokens, const DropoutSource
 }
 
 torch::Tensor BertModel::Embeddings(const PackedTokens& tokens, const Masks& masks) const {
-  const torch::Tensor sum = torch::embedding(word_, tokens.ids) + token_type_.select(0, 0) +
-                            torch::embedding(position_, tokens.positions);
+  const torch::Tensor sum =
+      torch::embedding(word_, tokens.ids) + token_type_.select(0, 0) + torch::embedding(position_, tokens.positions);
   return Drop(Norm(sum, norm_weight_, norm_bias_), masks, 0, DropoutPlace::kEmbeddings);
 }
 
@@ -144,7 +144,8 @@ torch::Tensor BertModel::FeedForward(const Layer& layer, const torch::Tensor& in
   return torch::linear(up, layer.down_weight, layer.down_bias);
 }
 
-torch::Tensor BertModel::Norm(const torch::Tensor& input, const torch::Tensor& weight, const torch::Tensor& bias) const {
+torch::Tensor BertModel::Norm(const torch::Tensor& input, const torch::Tensor& weight,
+                              const torch::Tensor& bias) const {
   return torch::layer_norm(input, {config_.hidden}, weight, bias, config_.layer_norm_epsilon);
 }
 
@@ -156,8 +157,9 @@ torch::Tensor BertModel::Drop(const torch::Tensor& input, const Masks& masks, in
   for (size_t i = 0; i + 1 < offsets.size(); ++i) {
     const DropoutKey key =
         MakeDropoutKey(masks.source->seed, masks.source->step, masks.source->examples[i], layer, place);
-    FillDropoutMask(key, 0, config_.hidden_dropout,
-                    {values + offsets[i] * config_.hidden, static_cast<size_t>((offsets[i + 1] - offsets[i]) * config_.hidden)});
+    FillDropoutMask(
+        key, 0, config_.hidden_dropout,
+        {values + offsets[i] * config_.hidden, static_cast<size_t>((offsets[i + 1] - offsets[i]) * config_.hidden)});
   }
   return input * mask;
 }
@@ -167,8 +169,8 @@ std::vector<DropoutKey> BertModel::AttentionKeys(const Masks& masks, int64_t lay
   if (masks.source == nullptr || config_.attention_dropout == 0) return keys;
   keys.reserve(masks.source->examples.size());
   for (const uint64_t example : masks.source->examples) {
-    keys.push_back(MakeDropoutKey(masks.source->seed, masks.source->step, example, layer,
-                                  DropoutPlace::kAttentionProbabilities));
+    keys.push_back(
+        MakeDropoutKey(masks.source->seed, masks.source->step, example, layer, DropoutPlace::kAttentionProbabilities));
   }
   return keys;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// [torch] The BERT encoder over packed tokens: embeddings, then per layer attention, add & norm, feed-forward, add & norm
-// (Devlin et al. 2018, as in transformers' BertModel without its pooler). One thread at a time.
+// [torch] The BERT encoder over packed tokens: embeddings, then per layer attention, add & norm, feed-forward, add &
+// norm (Devlin et al. 2018, as in transformers' BertModel without its pooler). One thread at a time.
 
 #include <cstdint>
 #include <vector>
@@ -15,14 +15,16 @@ namespace tandem {
 
 class BertModel {
  public:
-  // `values[i]` is float32, contiguous, of the i-th shape of ExpectedTensors(config); the model keeps them or copies of them.
+  // `values[i]` is float32, contiguous, of the i-th shape of ExpectedTensors(config); the model keeps them or copies of
+  // them.
   BertModel(const BertConfig& config, std::vector<torch::Tensor> values);
 
   // Last hidden state [tokens, hidden]. See TextModel::Forward.
   torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout) const;
 
-  // Leaf tensors that require gradients, in the order of ExpectedTensors. Change them in place only (`add_`, `copy_`): query, key
-  // and value of a layer are windows into one matrix, which the forward pass without autograd multiplies by at once.
+  // Leaf tensors that require gradients, in the order of ExpectedTensors. Change them in place only (`add_`, `copy_`):
+  // query, key and value of a layer are windows into one matrix, which the forward pass without autograd multiplies by
+  // at once.
   const std::vector<torch::Tensor>& parameters() const { return parameters_; }
 
  private:
@@ -39,7 +41,8 @@ class BertModel {
   };
 
   torch::Tensor Embeddings(const PackedTokens& tokens, const Masks& masks) const;
-  torch::Tensor RunLayer(int64_t index, const torch::Tensor& input, const PackedTokens& tokens, const Masks& masks) const;
+  torch::Tensor RunLayer(int64_t index, const torch::Tensor& input, const PackedTokens& tokens,
+                         const Masks& masks) const;
   torch::Tensor QueryKeyValue(const Layer& layer, const torch::Tensor& input) const;
   torch::Tensor FeedForward(const Layer& layer, const torch::Tensor& input) const;
   torch::Tensor Norm(const torch::Tensor& input, const torch::Tensor& weight, const torch::Tensor& bias) const;

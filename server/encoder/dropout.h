@@ -1,7 +1,8 @@
 #pragma once
-// Dropout masks from a counter: whether a value is kept depends on (seed, step, example key of its text, layer, place, index of
-// the element in that text) and on nothing else, so that gradient caching in any chunks, any order of a batch and a resumed run
-// see the same masks. The hash must not change between releases: checkpoints of running jobs rely on it.
+// Dropout masks from a counter: whether a value is kept depends on (seed, step, example key of its text, layer, place,
+// index of the element in that text) and on nothing else, so that gradient caching in any chunks, any order of a batch
+// and a resumed run see the same masks. The hash must not change between releases: checkpoints of running jobs rely on
+// it.
 
 #include <cstdint>
 #include <span>

@@ -16,7 +16,8 @@
 namespace tandem {
 namespace {
 
-// Interactive work counts as waiting for this long after it came: a search that follows another one meets a short chunk.
+// Interactive work counts as waiting for this long after it came: a search that follows another one meets a short
+// chunk.
 constexpr absl::Duration kInteractiveMemory = absl::Seconds(1);
 
 // With both kinds waiting, every so many interactive batches one bulk chunk goes, so that bulk work never stands still.
@@ -70,7 +71,8 @@ struct EmbeddingQueue::Rep {
   Batch NextBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Finish(const Batch& batch, const absl::StatusOr<std::vector<float>>& vectors)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  absl::Status Admit(int64_t texts, EmbeddingPriority priority, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status Admit(int64_t texts, EmbeddingPriority priority, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::StatusOr<EmbeddedTexts> Embed(Call& call, std::span<const std::string> texts, InputRole role,
                                       EmbeddingPriority priority);
   absl::Status Wait(Call& call, Line& line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -193,7 +195,7 @@ absl::Status EmbeddingQueue::Rep::Admit(int64_t texts, EmbeddingPriority priorit
   if (priority == EmbeddingPriority::kInteractive) {
     if (interactive.texts + texts > options.max_queued_texts) {
       return Overloaded(Concat("the embedding queue holds ", interactive.texts, " texts; with ", texts,
-                                     " more it would exceed ", options.max_queued_texts),
+                               " more it would exceed ", options.max_queued_texts),
                         absl::Seconds(1));
     }
     interactive.texts += texts;

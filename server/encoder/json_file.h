@@ -25,7 +25,7 @@ class JsonFile {
 
   const std::string& name() const { return name_; }
   const nlohmann::json& json() const { return json_; }
-  bool Has(std::string_view key) const;  // There and not null.
+  bool Has(std::string_view key) const;            // There and not null.
   nlohmann::json Get(std::string_view key) const;  // Null when not there.
 
   absl::StatusOr<int64_t> Integer(std::string_view key, int64_t otherwise) const;

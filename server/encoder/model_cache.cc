@@ -15,8 +15,8 @@ namespace {
 
 struct Slot {
   bool loading = true;
-  int64_t bytes = 0;      // Reserved while loading.
-  uint64_t last_use = 0;  // A counter, not a time: the smallest leaves first.
+  int64_t bytes = 0;                       // Reserved while loading.
+  uint64_t last_use = 0;                   // A counter, not a time: the smallest leaves first.
   std::shared_ptr<const Encoder> encoder;  // Null while loading.
 
   bool idle() const { return !loading && encoder.use_count() == 1; }
@@ -41,7 +41,8 @@ struct ModelCache::Rep {
 bool ModelCache::Rep::DropLeastUsed() {
   auto oldest = slots.end();
   for (auto slot = slots.begin(); slot != slots.end(); ++slot) {
-    if (slot->second.idle() && (oldest == slots.end() || slot->second.last_use < oldest->second.last_use)) oldest = slot;
+    if (slot->second.idle() && (oldest == slots.end() || slot->second.last_use < oldest->second.last_use))
+      oldest = slot;
   }
   if (oldest == slots.end()) return false;
   used -= oldest->second.bytes;
@@ -53,8 +54,9 @@ absl::Status ModelCache::Rep::Reserve(const std::string& key, int64_t bytes) {
   while (used + bytes > budget && DropLeastUsed()) {
   }
   if (used + bytes > budget) {
-    return absl::ResourceExhaustedError(Concat("the model takes ", bytes, " bytes of memory; ", used, " of the budget of ",
-                                                     budget, " bytes are in use by models that are needed now"));
+    return absl::ResourceExhaustedError(Concat("the model takes ", bytes, " bytes of memory; ", used,
+                                               " of the budget of ", budget,
+                                               " bytes are in use by models that are needed now"));
   }
   used += bytes;
   slots[key].bytes = bytes;

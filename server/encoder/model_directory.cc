@@ -38,7 +38,7 @@ absl::StatusOr<std::set<std::string>> ShardNames(const JsonFile& index) {
     const bool plain = std::filesystem::path(name).filename() == name && absl::EndsWith(name, ".safetensors");
     if (!plain) {
       return absl::InvalidArgumentError(Concat(index.name(), ": weight_map[\"", tensor, "\"] ", file.dump(),
-                                                     ": must be the name of a .safetensors file beside it"));
+                                               ": must be the name of a .safetensors file beside it"));
     }
     names.insert(name);
   }
@@ -79,8 +79,9 @@ std::string CanonicalName(const std::string& stored) {
   return std::string(name);
 }
 
-// Tensors that a BERT file may have and that no embedding depends on: the position buffer, the pooler (sentence-transformers
-// pools the last hidden state itself) and the heads of BertForPreTraining, BertForMaskedLM and BertForNextSentencePrediction.
+// Tensors that a BERT file may have and that no embedding depends on: the position buffer, the pooler
+// (sentence-transformers pools the last hidden state itself) and the heads of BertForPreTraining, BertForMaskedLM and
+// BertForNextSentencePrediction.
 bool IsHarmless(std::string_view name) {
   constexpr std::array<std::string_view, 12> kHarmless = {
       "embeddings.position_ids",
@@ -102,11 +103,11 @@ bool IsHarmless(std::string_view name) {
 absl::Status CheckTensor(const ExpectedTensor& expected, const StoredTensor& stored, std::string_view file) {
   if (stored.shape != expected.shape) {
     return absl::InvalidArgumentError(Concat(file, ": tensor ", stored.name, " has shape ", ShapeText(stored.shape),
-                                                   ", config.json asks for ", ShapeText(expected.shape)));
+                                             ", config.json asks for ", ShapeText(expected.shape)));
   }
   if (stored.dtype != "F32" && stored.dtype != "F16" && stored.dtype != "BF16") {
     return absl::InvalidArgumentError(Concat(file, ": tensor ", stored.name, " has type ", stored.dtype,
-                                                   ", which is not supported: tandem reads F32, F16 and BF16"));
+                                             ", which is not supported: tandem reads F32, F16 and BF16"));
   }
   return absl::OkStatus();
 }
@@ -221,12 +222,12 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDirect
   ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::Load(model.tokenizer_json()));
   ASSIGN_OR_RETURN(const int64_t max_id, tokenizer->MaxId());
   if (max_id >= model.config.vocabulary) {
-    return absl::InvalidArgumentError(Concat("tokenizer.json: has id ", max_id,
-                                                   ", config.json has vocab_size ", model.config.vocabulary));
+    return absl::InvalidArgumentError(
+        Concat("tokenizer.json: has id ", max_id, ", config.json has vocab_size ", model.config.vocabulary));
   }
   if (model.contract.max_length < tokenizer->special_tokens()) {
     return absl::InvalidArgumentError(Concat("max_seq_length ", model.contract.max_length, ": must be at least ",
-                                                   tokenizer->special_tokens(), ", the number of special tokens"));
+                                             tokenizer->special_tokens(), ", the number of special tokens"));
   }
   return tokenizer;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// A Hugging Face / sentence-transformers directory, checked without loading weights: every setting and every tensor is either
-// what tandem computes with, or known not to matter, or refused by name. Holds the weights files memory-mapped.
+// A Hugging Face / sentence-transformers directory, checked without loading weights: every setting and every tensor is
+// either what tandem computes with, or known not to matter, or refused by name. Holds the weights files memory-mapped.
 
 #include <cstdint>
 #include <filesystem>
@@ -18,8 +18,8 @@ namespace tandem {
 
 // A tensor of the model: the name that transformers' BertModel gives it, and where it lies.
 struct ModelWeight {
-  std::string name;        // "encoder.layer.0.attention.self.query.weight"
-  StoredTensor stored;     // Its name may have "bert." before it, or gamma and beta for LayerNorm's weight and bias.
+  std::string name;     // "encoder.layer.0.attention.self.query.weight"
+  StoredTensor stored;  // Its name may have "bert." before it, or gamma and beta for LayerNorm's weight and bias.
 };
 
 struct ModelDirectory {
@@ -35,12 +35,12 @@ struct ModelDirectory {
   int64_t parameters() const;
 };
 
-// INVALID_ARGUMENT names the file and the setting that tandem does not have; DATA_LOSS a damaged file; NOT_FOUND when there
-// is no such directory.
+// INVALID_ARGUMENT names the file and the setting that tandem does not have; DATA_LOSS a damaged file; NOT_FOUND when
+// there is no such directory.
 absl::StatusOr<ModelDirectory> OpenModelDirectory(const std::filesystem::path& path);
 
-// The tokenizer of the directory; INVALID_ARGUMENT when it has ids that the weights lack or more special tokens than a text
-// may be long.
+// The tokenizer of the directory; INVALID_ARGUMENT when it has ids that the weights lack or more special tokens than a
+// text may be long.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDirectory& model);
 
 // What an Encoder of the directory takes: weights as float32 and the tokenizer.

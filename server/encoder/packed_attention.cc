@@ -25,8 +25,8 @@ void Multiply(char trans_a, char trans_b, int64_t m, int64_t n, int64_t k, float
   sgemm_(&trans_a, &trans_b, &m32, &n32, &k32, &alpha, a, &lda32, b, &ldb32, &beta, c, &ldc32);
 }
 
-// e^x for x <= 0, to about 1 ulp: 2^n times the Cephes polynomial on [-ln2/2, ln2/2]. Below -87 it gives 2^-126's order, which
-// is nothing beside the largest term, 1.
+// e^x for x <= 0, to about 1 ulp: 2^n times the Cephes polynomial on [-ln2/2, ln2/2]. Below -87 it gives 2^-126's
+// order, which is nothing beside the largest term, 1.
 inline float Exp(float x) {
   x = std::max(x, -87.0f);
   const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits.
@@ -109,8 +109,8 @@ Slice MakeSlice(const AttentionShape& shape, const float* qkv, int64_t item) {
 
 // probabilities[count, rows] of the queries first .. first + count.
 void Probabilities(const Slice& s, int64_t first, int64_t count, float* probabilities) {
-  Multiply('T', 'N', s.rows, count, s.head_size, s.scale, s.key, s.qkv_step, s.query + first * s.qkv_step, s.qkv_step, 0,
-           probabilities, s.rows);
+  Multiply('T', 'N', s.rows, count, s.head_size, s.scale, s.key, s.qkv_step, s.query + first * s.qkv_step, s.qkv_step,
+           0, probabilities, s.rows);
   Softmax(probabilities, count, s.rows);
 }
 
@@ -138,8 +138,8 @@ void ForwardSlice(const Slice& s, const AttentionDropout& dropout, int64_t text,
       Mask(s, dropout, text, first, count, mask);
       MultiplyElements(mask, count * s.rows, block, block);
     }
-    Multiply('N', 'N', s.head_size, count, s.rows, 1, s.value, s.qkv_step, block, s.rows, 0, out + first * s.context_step,
-             s.context_step);
+    Multiply('N', 'N', s.head_size, count, s.rows, 1, s.value, s.qkv_step, block, s.rows, 0,
+             out + first * s.context_step, s.context_step);
   }
 }
 

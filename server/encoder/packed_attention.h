@@ -1,8 +1,8 @@
 #pragma once
-// Self-attention over texts that lie end to end, without padding: text i is the rows offsets[i] .. offsets[i + 1). A row of `qkv`
-// is [query | key | value], each `heads * head_size` floats; a row of the context is [heads, head_size]. Forward keeps
-// nothing: backward computes the probabilities again, in memory of threads x kQueryBlock x the longest text. The products are
-// single-threaded BLAS calls per text and head; texts and heads are spread over the threads.
+// Self-attention over texts that lie end to end, without padding: text i is the rows offsets[i] .. offsets[i + 1). A
+// row of `qkv` is [query | key | value], each `heads * head_size` floats; a row of the context is [heads, head_size].
+// Forward keeps nothing: backward computes the probabilities again, in memory of threads x kQueryBlock x the longest
+// text. The products are single-threaded BLAS calls per text and head; texts and heads are spread over the threads.
 
 #include <cstdint>
 #include <span>

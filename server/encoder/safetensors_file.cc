@@ -62,12 +62,14 @@ absl::Status SafetensorsFile::Parse(const std::string& file_name) {
   tandem_hf_safetensors* raw = nullptr;
   RETURN_IF_ERROR(HfStatus(absl::StatusCode::kDataLoss, Concat(file_name, ": damaged"),
                            tandem_hf_safetensors_parse(reinterpret_cast<const uint8_t*>(map_), size_, &raw)));
-  const std::unique_ptr<tandem_hf_safetensors, void (*)(tandem_hf_safetensors*)> header(raw, tandem_hf_safetensors_free);
+  const std::unique_ptr<tandem_hf_safetensors, void (*)(tandem_hf_safetensors*)> header(raw,
+                                                                                        tandem_hf_safetensors_free);
   const size_t count = tandem_hf_safetensors_count(header.get());
   tensors_.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     tandem_hf_tensor tensor;
-    RETURN_IF_ERROR(HfStatus(absl::StatusCode::kInternal, file_name, tandem_hf_safetensors_at(header.get(), i, &tensor)));
+    RETURN_IF_ERROR(
+        HfStatus(absl::StatusCode::kInternal, file_name, tandem_hf_safetensors_at(header.get(), i, &tensor)));
     tensors_.push_back({.name = tensor.name,
                         .dtype = tensor.dtype,
                         .shape = {tensor.shape, tensor.shape + tensor.rank},

@@ -1,6 +1,6 @@
 #pragma once
-// A safetensors file, memory-mapped and checked by Hugging Face's own crate; and writing one in float32. Immutable once open.
-// The file must not be truncated while it is open: reading the map would then raise SIGBUS.
+// A safetensors file, memory-mapped and checked by Hugging Face's own crate; and writing one in float32. Immutable once
+// open. The file must not be truncated while it is open: reading the map would then raise SIGBUS.
 
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +29,7 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const std::vector<StoredTensor>& tensors() const { return tensors_; }  // By name.
-  std::span<const std::byte> bytes() const { return {map_, size_}; }  // The whole file.
+  std::span<const std::byte> bytes() const { return {map_, size_}; }     // The whole file.
 
  private:
   SafetensorsFile() = default;

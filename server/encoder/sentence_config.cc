@@ -44,8 +44,8 @@ absl::StatusOr<std::string> ModuleKind(const nlohmann::json& module) {
     return kind;
   }
   return absl::InvalidArgumentError(Concat("modules.json: type \"", type,
-                                                 "\" is not supported: tandem has sentence_transformers' Transformer, "
-                                                 "Pooling and Normalize"));
+                                           "\" is not supported: tandem has sentence_transformers' Transformer, "
+                                           "Pooling and Normalize"));
 }
 
 absl::StatusOr<Modules> ReadModules(const std::filesystem::path& directory) {
@@ -58,14 +58,17 @@ absl::StatusOr<Modules> ReadModules(const std::filesystem::path& directory) {
     ASSIGN_OR_RETURN(const std::string kind, ModuleKind(module));
     ASSIGN_OR_RETURN(std::filesystem::path path, ModulePath(module));
     absl::StrAppend(&order, order.empty() ? "" : ", ", kind);
-    if (kind == "Transformer") modules.transformer = std::move(path);
-    else if (kind == "Pooling") modules.pooling = std::move(path);
-    else modules.normalize = std::move(path);
+    if (kind == "Transformer")
+      modules.transformer = std::move(path);
+    else if (kind == "Pooling")
+      modules.pooling = std::move(path);
+    else
+      modules.normalize = std::move(path);
   }
   if (order != "Transformer, Pooling" && order != "Transformer, Pooling, Normalize") {
     return absl::InvalidArgumentError(Concat("modules.json: modules [", order,
-                                                   "] are not supported: tandem has [Transformer, Pooling] and "
-                                                   "[Transformer, Pooling, Normalize]"));
+                                             "] are not supported: tandem has [Transformer, Pooling] and "
+                                             "[Transformer, Pooling, Normalize]"));
   }
   return modules;
 }
@@ -223,7 +226,8 @@ absl::StatusOr<std::optional<int64_t>> ReadTransformerConfig(const std::filesyst
   return std::optional<int64_t>(length);
 }
 
-// Truncation side, and the length limit where sentence_bert_config.json has none. transformers writes 1e30 for "no limit".
+// Truncation side, and the length limit where sentence_bert_config.json has none. transformers writes 1e30 for "no
+// limit".
 absl::Status ReadTokenizerConfig(const std::filesystem::path& directory, const std::filesystem::path& transformer,
                                  const JsonFile& tokenizer, double max_length, EmbeddingContract& contract) {
   std::string side = "right";
@@ -260,8 +264,8 @@ absl::StatusOr<EmbeddingContract> ReadEmbeddingContract(const std::filesystem::p
   ASSIGN_OR_RETURN(const std::optional<int64_t> length,
                    ReadTransformerConfig(directory, modules.transformer, tokenizer));
   contract.max_length = static_cast<int>(std::min(length.value_or(0), max_positions));
-  RETURN_IF_ERROR(ReadTokenizerConfig(directory, modules.transformer, tokenizer, static_cast<double>(max_positions),
-                                      contract));
+  RETURN_IF_ERROR(
+      ReadTokenizerConfig(directory, modules.transformer, tokenizer, static_cast<double>(max_positions), contract));
   if (modules.pooling.has_value()) RETURN_IF_ERROR(ReadPooling(directory, *modules.pooling, hidden, contract));
   if (modules.normalize.has_value()) RETURN_IF_ERROR(CheckNormalize(directory, *modules.normalize));
   contract.normalize = modules.normalize.has_value();

@@ -27,7 +27,8 @@ torch::Dtype TorchType(std::string_view dtype) {
 // A float32 copy; the map may be unaligned, so bytes are copied first.
 torch::Tensor ToFloat32(const StoredTensor& stored) {
   torch::Tensor copy = torch::empty(stored.shape, torch::TensorOptions().dtype(TorchType(stored.dtype)));
-  TORCH_CHECK(copy.nbytes() == stored.bytes.size(), stored.name, ": ", stored.bytes.size(), " bytes for ", copy.nbytes());
+  TORCH_CHECK(copy.nbytes() == stored.bytes.size(), stored.name, ": ", stored.bytes.size(), " bytes for ",
+              copy.nbytes());
   std::memcpy(copy.mutable_data_ptr(), stored.bytes.data(), stored.bytes.size());
   return copy.to(torch::kFloat32);
 }
@@ -39,7 +40,8 @@ torch::Tensor Pool(const torch::Tensor& hidden, const PackedTokens& tokens, Pool
   }
   std::vector<int64_t> lengths(static_cast<size_t>(texts));
   for (int64_t i = 0; i < texts; ++i) lengths[i] = tokens.offsets[i + 1] - tokens.offsets[i];
-  return torch::segment_reduce(hidden, kind == PoolingKind::kMax ? "max" : "mean", torch::tensor(lengths, torch::kInt64));
+  return torch::segment_reduce(hidden, kind == PoolingKind::kMax ? "max" : "mean",
+                               torch::tensor(lengths, torch::kInt64));
 }
 
 // Length 1, as torch.nn.functional.normalize does it.
@@ -88,7 +90,7 @@ absl::Status SetSavedType(const std::filesystem::path& config_json) {
 struct TextModel::Rep {
   EmbeddingContract contract;
   BertConfig config;
-  std::filesystem::path transformer;  // Below the directory.
+  std::filesystem::path transformer;      // Below the directory.
   std::vector<std::string> stored_names;  // Of the parameters, as in the weights file.
   std::unique_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<const BertModel> bert;

@@ -35,20 +35,21 @@ absl::StatusOr<int64_t> Tokenizer::MaxId() const {
 
 int Tokenizer::special_tokens() const { return static_cast<int>(tandem_hf_tokenizer_special_tokens(Of(handle_))); }
 
-absl::StatusOr<std::vector<TokenizedText>> Tokenizer::Encode(std::span<const std::string> texts, std::string_view prompt,
-                                                             int max_length, TruncationSide side) const {
+absl::StatusOr<std::vector<TokenizedText>> Tokenizer::Encode(std::span<const std::string> texts,
+                                                             std::string_view prompt, int max_length,
+                                                             TruncationSide side) const {
   if (max_length < special_tokens()) {
     return absl::InvalidArgumentError(Concat("max_length ", max_length, ": must be at least ", special_tokens(),
-                                                   ", the number of special tokens around a text"));
+                                             ", the number of special tokens around a text"));
   }
   std::vector<TokenizedText> result;
   result.reserve(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     tandem_hf_ids ids;
-    RETURN_IF_ERROR(HfStatus(absl::StatusCode::kInvalidArgument, Concat("text ", i),
-                             tandem_hf_tokenizer_encode(Of(handle_), Bytes(prompt), prompt.size(), Bytes(texts[i]),
-                                                        texts[i].size(), static_cast<size_t>(max_length),
-                                                        side == TruncationSide::kStart, &ids)));
+    RETURN_IF_ERROR(
+        HfStatus(absl::StatusCode::kInvalidArgument, Concat("text ", i),
+                 tandem_hf_tokenizer_encode(Of(handle_), Bytes(prompt), prompt.size(), Bytes(texts[i]), texts[i].size(),
+                                            static_cast<size_t>(max_length), side == TruncationSide::kStart, &ids)));
     TokenizedText& text = result.emplace_back();
     text.ids.assign(ids.ids, ids.ids + ids.size);
     text.token_count = static_cast<int>(ids.token_count);

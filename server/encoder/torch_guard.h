@@ -15,8 +15,8 @@
 
 namespace tandem {
 
-// Runs `work`, which returns a Status or StatusOr. RESOURCE_EXHAUSTED when memory ran out, otherwise INTERNAL; the message begins
-// with `what` and has no stack trace.
+// Runs `work`, which returns a Status or StatusOr. RESOURCE_EXHAUSTED when memory ran out, otherwise INTERNAL; the
+// message begins with `what` and has no stack trace.
 template <typename Work>
 auto GuardTorch(std::string_view what, Work&& work) -> decltype(work()) {
   try {

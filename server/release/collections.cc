@@ -133,8 +133,7 @@ absl::StatusOr<CollectionRecord> Collections::Create(const CollectionRecord& wan
   if (rep_->rooms.meta->GetCollection(record.tenant, record.id).ok()) {
     return absl::AlreadyExistsError(Concat("collections/", record.id, " exists already"));
   }
-  const std::filesystem::path directory =
-      CollectionDirectory(rep_->options.data_directory, record.tenant, record.id);
+  const std::filesystem::path directory = CollectionDirectory(rep_->options.data_directory, record.tenant, record.id);
   RETURN_IF_ERROR(RemoveTree(directory));
   ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Open(record.tenant, record.id, /*make=*/true));
   if (const absl::Status status = rep_->rooms.meta->CreateCollection(record, request); !status.ok()) {
@@ -175,7 +174,8 @@ absl::Status Collections::Delete(std::string_view tenant, std::string_view id) {
   }
   if (collection != nullptr) collection->Close();
   const absl::Status status = RemoveTree(CollectionDirectory(rep_->options.data_directory, tenant, id));
-  if (!status.ok()) spdlog::warn("collections/{} was deleted, but not its files: {}", std::string(id), status.ToString());
+  if (!status.ok())
+    spdlog::warn("collections/{} was deleted, but not its files: {}", std::string(id), status.ToString());
   return absl::OkStatus();
 }
 

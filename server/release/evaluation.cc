@@ -16,8 +16,8 @@ namespace tandem {
 namespace {
 
 constexpr int kTopK = 10;
-constexpr size_t kQueriesAtOnce = 64;     // Embedded and looked up together: at most 640 hits a statement.
-constexpr size_t kRecallQueries = 200;    // The index's recall is measured on so many: exact search is the price.
+constexpr size_t kQueriesAtOnce = 64;      // Embedded and looked up together: at most 640 hits a statement.
+constexpr size_t kRecallQueries = 200;     // The index's recall is measured on so many: exact search is the price.
 constexpr int kSampleAttempts = 200 * 50;  // Commits tried to find so many stored vectors.
 
 absl::Status MayGoOn(absl::Time deadline, const std::atomic<bool>& stop, size_t done, size_t total) {

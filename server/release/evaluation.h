@@ -1,6 +1,6 @@
 #pragma once
-// How well a release retrieves: the queries of an evaluation set, embedded by the release's own encoder as QUERY, searched
-// in its index at one snapshot, judged by document id; and how much of the exact answer its index finds.
+// How well a release retrieves: the queries of an evaluation set, embedded by the release's own encoder as QUERY,
+// searched in its index at one snapshot, judged by document id; and how much of the exact answer its index finds.
 
 #include <atomic>
 #include <span>
@@ -17,9 +17,9 @@
 
 namespace tandem {
 
-// Measures `release` at `snapshot`, a state of its index. `queries` may be empty (`evaluation_set` is, too): then only the
-// index's recall is measured, on stored vectors. Blocks the caller for as long as embedding and searching takes, at bulk
-// priority; DEADLINE_EXCEEDED when that is not done by `deadline`, CANCELLED once `stop` is true.
+// Measures `release` at `snapshot`, a state of its index. `queries` may be empty (`evaluation_set` is, too): then only
+// the index's recall is measured, on stored vectors. Blocks the caller for as long as embedding and searching takes, at
+// bulk priority; DEADLINE_EXCEEDED when that is not done by `deadline`, CANCELLED once `stop` is true.
 absl::StatusOr<MeasuredRelease> Evaluate(const ActiveRelease& release, const IndexSnapshot& snapshot,
                                          DocumentStore* documents, EmbeddingQueue* queue,
                                          std::string_view evaluation_set, std::span<const EvaluationQuery> queries,

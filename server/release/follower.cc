@@ -25,8 +25,7 @@ constexpr int64_t kSealShare = 10;  // Sealing waits for a fresh part of at leas
 VectorIndexOptions IndexOptions(const ReleaseRecord& record) {
   VectorIndexOptions options;
   options.dimensions = record.contract.dimensions;
-  options.metric =
-      record.contract.metric == MetricKind::kCosine ? VectorMetric::kCosine : VectorMetric::kInnerProduct;
+  options.metric = record.contract.metric == MetricKind::kCosine ? VectorMetric::kCosine : VectorMetric::kInnerProduct;
   options.kind = record.index.kind == IndexKind::kHnsw ? VectorIndexKind::kHnsw : VectorIndexKind::kFlat;
   options.hnsw_m = record.index.hnsw_m;
   options.hnsw_ef_construction = record.index.hnsw_ef_construction;
@@ -81,9 +80,7 @@ absl::StatusOr<std::unique_ptr<Follower>> Follower::Open(const ReleaseOptions& o
   return follower;
 }
 
-std::string Follower::Name() const {
-  return Concat("collections/", record_.collection, "/releases/", record_.id);
-}
+std::string Follower::Name() const { return Concat("collections/", record_.collection, "/releases/", record_.id); }
 
 absl::Status Follower::OpenIndex() {
   ASSIGN_OR_RETURN(const DocumentStore::Cursor stored, documents_->GetCursor(record_.id));
@@ -205,9 +202,9 @@ absl::Status Follower::Step(int64_t up_to) {
   return NoteCaughtUp();
 }
 
-// A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded; the
-// version that it replaced is removed all the same. Only a build that began at commit 0 may have the store leave such
-// versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
+// A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded;
+// the version that it replaced is removed all the same. Only a build that began at commit 0 may have the store leave
+// such versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
 absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to) {
   const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
   ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
@@ -244,8 +241,8 @@ absl::Status Follower::Commit(Batch& batch) {
   // An earlier try may have committed although it was told otherwise, or have failed between the store and the index.
   ASSIGN_OR_RETURN(const DocumentStore::Cursor stored, documents_->GetCursor(record_.id));
   if (stored.commit < batch.commit) {
-    RETURN_IF_ERROR(documents_->Advance(record_.id, batch.commit, batch.labels, batch.vectors,
-                                        record_.contract.dimensions));
+    RETURN_IF_ERROR(
+        documents_->Advance(record_.id, batch.commit, batch.labels, batch.vectors, record_.contract.dimensions));
   }
   return active_->index->Apply(batch.commit, batch.labels, batch.vectors, batch.removed);
 }

@@ -1,8 +1,8 @@
 #pragma once
-// One release's way through its collection's commit log. A step reads the versions after the cursor, embeds them, stores
-// vectors and cursor in one transaction (DocumentStore::Advance) and only then makes them visible in the index. What a
-// crash interrupts between the two is put into the index from the stored vectors at the next Open, so nothing is embedded
-// twice, lost, or applied twice.
+// One release's way through its collection's commit log. A step reads the versions after the cursor, embeds them,
+// stores vectors and cursor in one transaction (DocumentStore::Advance) and only then makes them visible in the index.
+// What a crash interrupts between the two is put into the index from the stored vectors at the next Open, so nothing is
+// embedded twice, lost, or applied twice.
 //
 // Sealing: WriteSealed publishes a sealed directory of the index as it is; AdoptSealed puts it in place, lets the store
 // drop the vectors that it holds, and removes the directory before it, in this order: a crash between any two leaves
@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -35,8 +36,8 @@ namespace tandem {
 class Follower {
  public:
   // Opens the release's index at its cursor. `building`: it is not read before it has every commit of now, so versions
-  // that are superseded by then need no embedding; also the case when its files are missing or damaged: then the log gets
-  // a line, the cursor goes back to 0 and caught_up() is false until all is built again, over restarts too.
+  // that are superseded by then need no embedding; also the case when its files are missing or damaged: then the log
+  // gets a line, the cursor goes back to 0 and caught_up() is false until all is built again, over restarts too.
   static absl::StatusOr<std::unique_ptr<Follower>> Open(const ReleaseOptions& options, const ReleaseRecord& record,
                                                         const std::filesystem::path& collection_directory,
                                                         std::shared_ptr<const Encoder> encoder,
@@ -95,12 +96,12 @@ class Follower {
 
   std::atomic<int64_t> cursor_{0};
   std::atomic<bool> caught_up_{true};
-  std::atomic<int64_t> sealed_commit_{0};    // Of the directory that the index stands on.
+  std::atomic<int64_t> sealed_commit_{0};     // Of the directory that the index stands on.
   std::atomic<int64_t> published_commit_{0};  // Of the directory that WriteSealed published last.
 
   // Written by Open before others see the follower, then read only.
-  int64_t build_commit_ = 0;      // caught_up once the cursor has it; versions superseded by then are passed over.
-  bool from_the_start_ = false;   // The cursor was 0 at Open: the store may leave out what is passed over, see Embed.
+  int64_t build_commit_ = 0;       // caught_up once the cursor has it; versions superseded by then are passed over.
+  bool from_the_start_ = false;    // The cursor was 0 at Open: the store may leave out what is passed over, see Embed.
   int64_t counted_commit_ = 0;     // documents_to_do_ are those up to here; later ones are counted as they come.
   int64_t documents_at_open_ = 0;  // Done before this run.
   int64_t documents_to_do_ = 0;

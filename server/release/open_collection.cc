@@ -13,10 +13,11 @@
 namespace tandem {
 namespace {
 
-constexpr absl::Duration kIdle = absl::Milliseconds(250);  // How long the follower thread sleeps when nothing is written.
+constexpr absl::Duration kIdle =
+    absl::Milliseconds(250);  // How long the follower thread sleeps when nothing is written.
 constexpr absl::Duration kLongestRetry = absl::Seconds(30);
-constexpr int kBuildStepTries = 5;      // A build that fails so often in a row is given up; others try for ever.
-constexpr int kCandidateSteps = 2;      // A promotion's candidate takes so many for one of the live release.
+constexpr int kBuildStepTries = 5;  // A build that fails so often in a row is given up; others try for ever.
+constexpr int kCandidateSteps = 2;  // A promotion's candidate takes so many for one of the live release.
 constexpr absl::Duration kAdmitRetry = absl::Seconds(1);
 
 absl::Duration RetryDelayAfter(int failures) {
@@ -38,9 +39,7 @@ OpenCollection::~OpenCollection() { Close(); }
 
 std::string OpenCollection::Name() const { return Concat("collections/", id_); }
 std::string OpenCollection::ReleaseName(std::string_view id) const { return Concat(Name(), "/releases/", id); }
-absl::Status OpenCollection::ClosedError() const {
-  return absl::UnavailableError(Concat(Name(), " is being closed"));
-}
+absl::Status OpenCollection::ClosedError() const { return absl::UnavailableError(Concat(Name(), " is being closed")); }
 
 absl::Status OpenCollection::Start() {
   ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(tenant_, id_));
@@ -111,9 +110,9 @@ absl::Status OpenCollection::ClearLeftovers(const std::vector<ReleaseRecord>& re
 }
 
 absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const ReleaseRecord& record) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const Encoder> encoder,
-                   rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model,
-                                                             record.revision)));
+  ASSIGN_OR_RETURN(
+      std::shared_ptr<const Encoder> encoder,
+      rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model, record.revision)));
   const bool building = record.state == ReleaseState::kBuilding || record.state == ReleaseState::kRetired;
   auto followed = std::make_shared<Followed>();
   ASSIGN_OR_RETURN(followed->follower, Follower::Open(options_, record, directory_, std::move(encoder), documents_,
@@ -245,14 +244,14 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveLocked(
         Concat(Name(), " has no live release: create a release and promote it when it is READY"));
   }
   if (live_ == nullptr) {
-    return absl::UnavailableError(Concat(ReleaseName(live_id_), ", the live release, could not be opened: ",
-                                         std::string(live_error_.message())));
+    return absl::UnavailableError(
+        Concat(ReleaseName(live_id_), ", the live release, could not be opened: ", std::string(live_error_.message())));
   }
   if (!live_->follower->caught_up()) {
     const BuildProgress progress = live_->follower->Progress();
-    return absl::UnavailableError(Concat(ReleaseName(live_id_), ", the live release, is built again from the commit log: ",
-                                         progress.documents_done, " of ", progress.documents_total,
-                                         " documents, commit ", progress.cursor, " of ", progress.target_commit));
+    return absl::UnavailableError(Concat(
+        ReleaseName(live_id_), ", the live release, is built again from the commit log: ", progress.documents_done,
+        " of ", progress.documents_total, " documents, commit ", progress.cursor, " of ", progress.target_commit));
   }
   return live_->follower->release();
 }

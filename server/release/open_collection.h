@@ -5,10 +5,10 @@
 // The task thread does what is long and must not keep it waiting: sealing, the evaluation at the end of a build, and
 // removing what a release leaves behind. Promote and CreateRelease run on their callers' threads.
 //
-// A release in memory is a `Followed`. Whoever writes to its index (a step, adopting a sealed directory, and a promotion
-// that keeps the live one still while the candidate comes level) has its `writing` turn. Locks: rows_mutex_ makes
-// read-modify-write of release rows one step and is held across SQLite calls only; mutex_ guards what is in memory and is
-// never held across a call that embeds, searches, or touches a disk. Order: rows_mutex_, then mutex_.
+// A release in memory is a `Followed`. Whoever writes to its index (a step, adopting a sealed directory, and a
+// promotion that keeps the live one still while the candidate comes level) has its `writing` turn. Locks: rows_mutex_
+// makes read-modify-write of release rows one step and is held across SQLite calls only; mutex_ guards what is in
+// memory and is never held across a call that embeds, searches, or touches a disk. Order: rows_mutex_, then mutex_.
 
 #include <atomic>
 #include <cstdint>
@@ -73,8 +73,8 @@ class OpenCollection {
   struct Followed {
     std::unique_ptr<Follower> follower;
     ReleaseState state = ReleaseState::kBuilding;
-    bool writing = false;   // Somebody has the writer's turn.
-    int turns_wanted = 0;   // TakeTurn calls that wait for it: the follower thread takes no step until they have had it.
+    bool writing = false;  // Somebody has the writer's turn.
+    int turns_wanted = 0;  // TakeTurn calls that wait for it: the follower thread takes no step until they have had it.
     bool tasked = false;   // In tasks_, or the task thread works on it.
     bool removed = false;  // Takes no more steps; the task thread forgets it.
     bool discard = false;  // ... and removes its files and vectors.
@@ -152,14 +152,14 @@ class OpenCollection {
   std::map<std::string, FollowedPtr, std::less<>> followed_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string, std::less<>> creating_ ABSL_GUARDED_BY(mutex_);  // Ids that CreateRelease works on.
   std::string live_id_ ABSL_GUARDED_BY(mutex_), previous_id_ ABSL_GUARDED_BY(mutex_);
-  FollowedPtr live_ ABSL_GUARDED_BY(mutex_);  // Null when there is none, or when it could not be opened.
+  FollowedPtr live_ ABSL_GUARDED_BY(mutex_);         // Null when there is none, or when it could not be opened.
   absl::Status live_error_ ABSL_GUARDED_BY(mutex_);  // Why it could not.
   std::deque<FollowedPtr> tasks_ ABSL_GUARDED_BY(mutex_);
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Grows with each change of a release.
   bool promoting_ ABSL_GUARDED_BY(mutex_) = false;
   std::string promoting_id_ ABSL_GUARDED_BY(mutex_);
-  bool holding_live_ ABSL_GUARDED_BY(mutex_) = false;   // The promotion has the live release's writing turn.
-  int candidate_steps_ ABSL_GUARDED_BY(mutex_) = 0;     // Of the promotion's candidate, since the last of another.
+  bool holding_live_ ABSL_GUARDED_BY(mutex_) = false;  // The promotion has the live release's writing turn.
+  int candidate_steps_ ABSL_GUARDED_BY(mutex_) = 0;    // Of the promotion's candidate, since the last of another.
 
   absl::Time next_retire_check_ = absl::InfinitePast();  // Follower thread only.
   std::thread follower_thread_, task_thread_;

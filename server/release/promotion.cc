@@ -137,8 +137,7 @@ absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, absl::T
   const auto near = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     if (closed_ || candidate->removed) return true;
     const Follower& follower = *candidate->follower;
-    return follower.caught_up() &&
-           (live_ == nullptr || live_->follower->cursor() - follower.cursor() <= kNearCommits);
+    return follower.caught_up() && (live_ == nullptr || live_->follower->cursor() - follower.cursor() <= kNearCommits);
   };
   const bool reached = mutex_.AwaitWithDeadline(absl::Condition(&near), deadline);
   if (closed_) return ClosedError();
@@ -166,8 +165,8 @@ absl::Status OpenCollection::HoldLive(const FollowedPtr& candidate, absl::Time d
   if (closed_) return ClosedError();
   if (candidate->removed) return absl::AbortedError(Concat(name, " was removed while it was being promoted"));
   if (reached) return absl::OkStatus();
-  return TooLate(name, Concat("it had commit ", candidate->follower->cursor(), ", the live release ",
-                              live_->follower->cursor()));
+  return TooLate(
+      name, Concat("it had commit ", candidate->follower->cursor(), ", the live release ", live_->follower->cursor()));
 }
 
 void OpenCollection::LetLiveGo() {
@@ -234,9 +233,8 @@ absl::StatusOr<std::shared_ptr<const MeasuredRelease>> OpenCollection::Measure(
       return known;
     }
   }
-  ASSIGN_OR_RETURN(MeasuredRelease measured,
-                   Evaluate(*followed->follower->release(), snapshot, documents_.get(), rooms_.queue, evaluation_set,
-                            queries, deadline, stop_));
+  ASSIGN_OR_RETURN(MeasuredRelease measured, Evaluate(*followed->follower->release(), snapshot, documents_.get(),
+                                                      rooms_.queue, evaluation_set, queries, deadline, stop_));
   auto shared = std::make_shared<const MeasuredRelease>(std::move(measured));
   absl::MutexLock lock(&mutex_);
   followed->measured = shared;

@@ -71,9 +71,9 @@ absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord&
     if (closed_) return ClosedError();
     creating_.insert(record.id);
   }
-  const absl::Cleanup release_id = [&] {
+  const absl::Cleanup done = [this, id = record.id] {  // By value: the record is moved out before this runs.
     absl::MutexLock lock(&mutex_);
-    creating_.erase(record.id);
+    creating_.erase(id);
   };
   if (rooms_.meta->GetRelease(tenant_, id_, record.id).ok()) {
     return absl::AlreadyExistsError(Concat(ReleaseName(record.id), " exists already"));
@@ -215,7 +215,8 @@ void OpenCollection::RunTask(const FollowedPtr& followed) {
         absl::Now() + std::min(kTaskRetry * (1 << std::min(failures - 1, 10)), kLongestTaskRetry);
     give_up = finish && failures >= kFinishTries;
   }
-  spdlog::error("{}: sealing at commit {} failed: {}", ReleaseName(id), followed->follower->cursor(), status.ToString());
+  spdlog::error("{}: sealing at commit {} failed: {}", ReleaseName(id), followed->follower->cursor(),
+                status.ToString());
   if (give_up) FailRelease(id, status);
 }
 
@@ -243,8 +244,7 @@ absl::Status OpenCollection::FinishBuild(const FollowedPtr& followed) {
   ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(tenant_, id_));
   std::shared_ptr<const MeasuredRelease> measured;
   if (const std::string& set = collection.gate.evaluation_set; !set.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<EvaluationQuery> queries,
-                     rooms_.meta->ReadEvaluationQueries(tenant_, id_, set));
+    ASSIGN_OR_RETURN(const std::vector<EvaluationQuery> queries, rooms_.meta->ReadEvaluationQueries(tenant_, id_, set));
     absl::StatusOr<std::shared_ptr<const MeasuredRelease>> result =
         Measure(followed, *release.index->snapshot(), set, queries, absl::InfiniteFuture());
     if (result.ok()) {

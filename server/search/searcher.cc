@@ -51,9 +51,8 @@ absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& querie
     }
   }
   if (texts.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const EmbeddedTexts embedded,
-                   queue->Embed(call.release->encoder, texts, InputRole::kQuery, EmbeddingPriority::kInteractive,
-                                call.deadline));
+  ASSIGN_OR_RETURN(const EmbeddedTexts embedded, queue->Embed(call.release->encoder, texts, InputRole::kQuery,
+                                                              EmbeddingPriority::kInteractive, call.deadline));
   const size_t dimensions = static_cast<size_t>(call.snapshot->dimensions());
   for (size_t j = 0; j < owners.size(); ++j) {
     const auto first = embedded.vectors.begin() + j * dimensions;
@@ -67,10 +66,10 @@ absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& querie
 absl::Status PrepareVector(const Call& call, size_t i, const VectorQuery& query, PreparedQuery* prepared) {
   const ActiveRelease& release = *call.release;
   if (query.model != release.model || query.revision != release.revision) {
-    return absl::FailedPreconditionError(Concat(
-        Path(call, i, "vector.model_revision"), ": the vector is of models/", query.model, "/revisions/",
-        query.revision, ", the live release ", release.id, " answers for models/", release.model, "/revisions/",
-        release.revision));
+    return absl::FailedPreconditionError(Concat(Path(call, i, "vector.model_revision"), ": the vector is of models/",
+                                                query.model, "/revisions/", query.revision, ", the live release ",
+                                                release.id, " answers for models/", release.model, "/revisions/",
+                                                release.revision));
   }
   if (query.vector.size() != static_cast<size_t>(call.snapshot->dimensions())) {
     return InvalidField(Path(call, i, "vector.vector"),
@@ -78,8 +77,8 @@ absl::Status PrepareVector(const Call& call, size_t i, const VectorQuery& query,
   }
   for (size_t j = 0; j < query.vector.size(); ++j) {
     if (!std::isfinite(query.vector[j])) {
-      return InvalidField(Path(call, i, "vector.vector"), Concat("value ", j, " is ", query.vector[j],
-                                                                 ": must be finite"));
+      return InvalidField(Path(call, i, "vector.vector"),
+                          Concat("value ", j, " is ", query.vector[j], ": must be finite"));
     }
   }
   prepared->vector = query.vector;

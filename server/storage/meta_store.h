@@ -76,11 +76,13 @@ class MetaStore {
   absl::StatusOr<std::vector<ModelRevisionRecord>> AllModelRevisions();
 
   // Jobs. Lists are newest first; `page.after` is the last job id seen.
+  // NOT_FOUND when its dataset or base revision is not there (any more).
   absl::Status CreateJob(const JobRecord& job, const Request* request);
   absl::StatusOr<JobRecord> GetJob(std::string_view tenant, std::string_view id);
   absl::StatusOr<std::vector<JobRecord>> ListJobs(std::string_view tenant, const Page& page);
   absl::StatusOr<std::vector<JobRecord>> AllJobs(JobState state);  // Oldest first, of every tenant.
-  absl::Status UpdateJob(const JobRecord& job);                    // Whole row; keyed by tenant and id.
+  // Whole row; keyed by tenant and id. FAILED_PRECONDITION names both states when JobState does not allow the step.
+  absl::Status UpdateJob(const JobRecord& job);
   // One transaction: the revision becomes visible and the job kSucceeded together.
   absl::Status FinishTraining(const JobRecord& job, const ModelRevisionRecord& revision);
   absl::Status DeleteJob(std::string_view tenant, std::string_view id);  // Refused unless finished.
@@ -108,16 +110,20 @@ class MetaStore {
   absl::Status DeleteEvaluationSet(std::string_view tenant, std::string_view collection, std::string_view id);
 
   // Releases. Lists are newest first; `page.after` is the last release id seen.
+  // A release begins kBuilding. NOT_FOUND when its model revision is not there (any more).
   absl::Status CreateRelease(const ReleaseRecord& release, const Request* request);
   absl::StatusOr<ReleaseRecord> GetRelease(std::string_view tenant, std::string_view collection, std::string_view id);
   absl::StatusOr<std::vector<ReleaseRecord>> ListReleases(std::string_view tenant, std::string_view collection,
                                                           const Page& page);
-  absl::Status UpdateRelease(const ReleaseRecord& release);  // Whole row.
+  // Whole row. FAILED_PRECONDITION names both states when the step is not allowed; to and from kLive only PromoteRelease
+  // leads. A previous release that becomes kRetired leaves the collection's previous_release.
+  absl::Status UpdateRelease(const ReleaseRecord& release);
   // One transaction: `release` becomes kLive, the collection's live one kPrevious (and its previous one, if another,
   // kRetired), etag grows, request stored. ABORTED when `etag` is set and stale. Returns the new collection row.
   absl::StatusOr<CollectionRecord> PromoteRelease(std::string_view tenant, std::string_view collection,
                                                   std::string_view release, std::optional<int64_t> etag,
                                                   const Request* request);
+  // Refused for kLive and kBuilding.
   absl::Status DeleteRelease(std::string_view tenant, std::string_view collection, std::string_view id);
 
  private:

@@ -82,7 +82,7 @@ struct JobRecord {
   std::optional<absl::Time> start_time, end_time;
   int attempt = 0;
   bool cancel_requested = false;
-  std::string options_json;  // What the job was asked to do: jobs/training_job.h.
+  std::string options_json;  // What the job was asked to do: jobs/job_plan.h.
   std::string dataset;       // Dataset id.
   std::string base_revision;  // "models/m/revisions/r".
   std::string target_model;   // Model id.

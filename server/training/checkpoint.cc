@@ -32,9 +32,8 @@ json StateToJson(const TrainerState& state) {
               {"validated_step", state.validated_step}};
   if (state.last_validation) out["last_validation"] = ToJson(*state.last_validation);
   if (state.best) {
-    out["best"] = {{"step", state.best->step},
-                   {"validation", ToJson(state.best->validation)},
-                   {"saved", state.best->saved}};
+    out["best"] = {
+        {"step", state.best->step}, {"validation", ToJson(state.best->validation)}, {"saved", state.best->saved}};
   }
   return out;
 }
@@ -149,7 +148,8 @@ absl::StatusOr<TrainerState> CheckpointDirectory::Check(const fs::path& checkpoi
   }
   ASSIGN_OR_RETURN(TrainerState state, StateFromJson(whole.value("state", json())));
   if (state.best && state.best->saved && !fs::exists(BestPath(state.best->step))) {
-    return absl::DataLossError(Concat(BestPath(state.best->step).filename().string(), ", its best weights, is missing"));
+    return absl::DataLossError(
+        Concat(BestPath(state.best->step).filename().string(), ", its best weights, is missing"));
   }
   return state;
 }

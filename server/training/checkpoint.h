@@ -4,9 +4,9 @@
 //                     optimizer.bin    AdamW::Save
 //                     model/           TextModel::Save: a complete sentence-transformers directory
 //   best-<step>/                       TextModel::Save of the best weights so far; a checkpoint names its own
-// All are published by rename. The newest two checkpoints and the best weights that they or the trainer name are kept. Dropout
-// and batches follow from (seed, step) and (epoch, position), so there is no random state to save. Do not change the format
-// without a new number: a job may be resumed by a newer binary.
+// All are published by rename. The newest two checkpoints and the best weights that they or the trainer name are kept.
+// Dropout and batches follow from (seed, step) and (epoch, position), so there is no random state to save. Do not
+// change the format without a new number: a job may be resumed by a newer binary.
 
 #include <cstdint>
 #include <filesystem>
@@ -30,9 +30,9 @@ struct BestWeights {
 };
 
 struct TrainerState {
-  int64_t step = 0;                   // Steps done.
-  int64_t epoch = 0, position = 0;    // Of the next batch (BatchCursor).
-  int64_t validated_step = 0;         // The last step whose weights were validated; 0: none.
+  int64_t step = 0;                 // Steps done.
+  int64_t epoch = 0, position = 0;  // Of the next batch (BatchCursor).
+  int64_t validated_step = 0;       // The last step whose weights were validated; 0: none.
   std::optional<ValidationResult> last_validation;
   std::optional<BestWeights> best;
 };

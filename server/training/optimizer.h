@@ -1,8 +1,8 @@
 #pragma once
-// [torch] AdamW (Loshchilov and Hutter 2019) with decoupled weight decay, as torch.optim.AdamW does it (betas 0.9 and 0.999,
-// eps 1e-8), over a model's parameters; gradients are clipped by their global norm first, as clip_grad_norm_ does.
-// Weight decay leaves out biases and LayerNorm weights, as transformers' Trainer does.
-// All arithmetic of a step is one fused operator over all parameters.
+// [torch] AdamW (Loshchilov and Hutter 2019) with decoupled weight decay, as torch.optim.AdamW does it (betas 0.9 and
+// 0.999, eps 1e-8), over a model's parameters; gradients are clipped by their global norm first, as clip_grad_norm_
+// does. Weight decay leaves out biases and LayerNorm weights, as transformers' Trainer does. All arithmetic of a step
+// is one fused operator over all parameters.
 
 #include <cstdint>
 #include <filesystem>
@@ -31,8 +31,8 @@ class AdamW {
   // One step; gradients are multiplied by min(1, max_norm / norm) and then dropped. Throws c10::Error.
   void Step(double learning_rate, double max_norm, double norm);
 
-  // Both moments of each parameter in the order of construction, float32 little-endian, after a line that names the format
-  // and the step. Do not change: checkpoints outlive binaries.
+  // Both moments of each parameter in the order of construction, float32 little-endian, after a line that names the
+  // format and the step. Do not change: checkpoints outlive binaries.
   absl::Status Save(const std::filesystem::path& file) const;
   absl::Status Load(const std::filesystem::path& file);  // DATA_LOSS when it does not fit the parameters.
 

@@ -5,7 +5,8 @@
 
 namespace tandem {
 
-// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection in which each input bit moves half of the output.
+// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection in which each input bit moves half of the
+// output.
 constexpr uint64_t MixBits(uint64_t x) {
   x += 0x9e3779b97f4a7c15;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;

@@ -1,14 +1,14 @@
 #pragma once
-// Which pairs make which batch. Everything follows from (seed, epoch), so that (epoch, position) is the whole state and a
-// resumed run sees the same batches.
+// Which pairs make which batch. Everything follows from (seed, epoch), so that (epoch, position) is the whole state and
+// a resumed run sees the same batches.
 //
 // Order: as given, or a Fisher-Yates shuffle from (seed, epoch).
 // kNoDuplicates: no text stands in two pairs of one batch; it would be its own negative. Pairs are taken in order; one
 // that shares a text with the batch waits for the next batch that it fits into. These are exactly the batches of
-// sentence-transformers' NoDuplicatesBatchSampler (drop_last=False) for the same order, but in O(n log n): a pair waits in
-// the queue of the text that blocked it, instead of being looked at again for each batch.
-// kPlain: pairs in order, cut every batch_size.
-// Batches that cannot be filled are kept when they hold at least two pairs; a lone pair has no negatives.
+// sentence-transformers' NoDuplicatesBatchSampler (drop_last=False) for the same order, but in O(n log n): a pair waits
+// in the queue of the text that blocked it, instead of being looked at again for each batch. kPlain: pairs in order,
+// cut every batch_size. Batches that cannot be filled are kept when they hold at least two pairs; a lone pair has no
+// negatives.
 
 #include <cstdint>
 #include <span>

@@ -1,7 +1,7 @@
 #pragma once
 // The learning rate of each step. The numbers are those of transformers' get_linear_schedule_with_warmup,
-// get_cosine_schedule_with_warmup (half a wave) and get_constant_schedule_with_warmup: warm-up grows from 0, so that the
-// first step of a run with warm-up changes nothing.
+// get_cosine_schedule_with_warmup (half a wave) and get_constant_schedule_with_warmup: warm-up grows from 0, so that
+// the first step of a run with warm-up changes nothing.
 
 #include <cstdint>
 

@@ -31,8 +31,8 @@ absl::StatusOr<TokenCache> TokenCache::Make(const TextTable& texts,
       for (const TextId text : pair.negatives) document_flags[text] = 1;
     }
   }
-  const int64_t total = std::count(is_anchor.begin(), is_anchor.end(), 1) +
-                        std::count(is_document.begin(), is_document.end(), 1);
+  const int64_t total =
+      std::count(is_anchor.begin(), is_anchor.end(), 1) + std::count(is_document.begin(), is_document.end(), 1);
   int64_t done = 0;
   const auto encode = [&](const std::vector<char>& wanted, std::string_view prompt,
                           std::vector<TokenizedText>& out) -> absl::Status {

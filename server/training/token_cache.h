@@ -1,6 +1,6 @@
 #pragma once
-// The ids of every text of a job, made once before the first step, so that no step waits for the tokenizer. Immutable once
-// made; texts have the numbers of their TextTable.
+// The ids of every text of a job, made once before the first step, so that no step waits for the tokenizer. Immutable
+// once made; texts have the numbers of their TextTable.
 
 #include <cstdint>
 #include <functional>
@@ -16,8 +16,8 @@ namespace tandem {
 
 class TokenCache {
  public:
-  // Applies the contract's prompts; `max_length` stands for the contract's. `proceed` is called every few thousand texts with
-  // the counts of texts done and of all; when it returns a status that is not OK, so does this.
+  // Applies the contract's prompts; `max_length` stands for the contract's. `proceed` is called every few thousand
+  // texts with the counts of texts done and of all; when it returns a status that is not OK, so does this.
   static absl::StatusOr<TokenCache> Make(const TextTable& texts, std::span<const std::vector<TrainingPair>* const> sets,
                                          const Tokenizer& tokenizer, const EmbeddingContract& contract, int max_length,
                                          const std::function<absl::Status(int64_t, int64_t)>& proceed);

@@ -141,15 +141,16 @@ absl::Status Trainer::ReadExamples() {
   } else {
     split_ = SplitByAnchor(std::move(pairs), texts_, options_.validation_fraction);
   }
-  return events_.Message(Concat(split_.training.size(), " training pairs", left_out, "; ", split_.validation.size(),
-                                " validation pairs"));
+  return events_.Message(
+      Concat(split_.training.size(), " training pairs", left_out, "; ", split_.validation.size(), " validation pairs"));
 }
 
 absl::Status Trainer::PlanSteps() {
   sampler_.emplace(split_.training, options_);
   total_steps_ = sampler_->TotalSteps();
   if (total_steps_ == 0) {
-    return absl::FailedPreconditionError(Concat(split_.training.size(), " training pairs make no batch: at least 2 "
+    return absl::FailedPreconditionError(Concat(split_.training.size(),
+                                                " training pairs make no batch: at least 2 "
                                                 "pairs that share no text are needed"));
   }
   warmup_steps_ = options_.warmup_steps.value_or(total_steps_ / 10);
@@ -158,7 +159,8 @@ absl::Status Trainer::PlanSteps() {
                         Concat(warmup_steps_, ": must be less than all steps, which are ", total_steps_));
   }
   evaluation_steps_ = options_.evaluation_steps.value_or(std::max<int64_t>(1, total_steps_ / 5));
-  keep_best_ = options_.keep.value_or(HasValidation() ? KeepRevision::kBest : KeepRevision::kLast) == KeepRevision::kBest;
+  keep_best_ =
+      options_.keep.value_or(HasValidation() ? KeepRevision::kBest : KeepRevision::kLast) == KeepRevision::kBest;
   if (keep_best_ && !HasValidation()) {
     return InvalidField("options.keep", Concat("BEST: there are no validation pairs (options.validation_fraction ",
                                                options_.validation_fraction, ")"));
@@ -172,8 +174,8 @@ absl::Status Trainer::LoadModel() {
   for (const std::string& problem : problems) RETURN_IF_ERROR(events_.Message(problem));
   ASSIGN_OR_RETURN(model_, TextModel::Load(found ? found->model_directory() : fs::path(options_.base_directory)));
   if (options_.max_length && *options_.max_length > model_->max_positions()) {
-    return InvalidField("options.max_length", Concat(*options_.max_length, ": the model has ", model_->max_positions(),
-                                                     " positions"));
+    return InvalidField("options.max_length",
+                        Concat(*options_.max_length, ": the model has ", model_->max_positions(), " positions"));
   }
   const auto parameters = model_->NamedParameters();
   for (const auto& [name, parameter] : parameters) parameter.set_requires_grad(true);
@@ -191,11 +193,10 @@ absl::Status Trainer::LoadModel() {
 absl::Status Trainer::Tokenize() {
   const EmbeddingContract& contract = model_->contract();
   const std::vector<TrainingPair>* const sets[] = {&split_.training, &split_.validation};
-  ASSIGN_OR_RETURN(tokens_, TokenCache::Make(texts_, sets, model_->tokenizer(), contract,
-                                             options_.max_length.value_or(contract.max_length),
-                                             [&](int64_t done, int64_t total) {
-                                               return Proceed("tokenizing", done, total);
-                                             }));
+  ASSIGN_OR_RETURN(
+      tokens_,
+      TokenCache::Make(texts_, sets, model_->tokenizer(), contract, options_.max_length.value_or(contract.max_length),
+                       [&](int64_t done, int64_t total) { return Proceed("tokenizing", done, total); }));
   texts_ = TextTable();  // Only their ids are needed from here on.
   if (HasValidation()) validator_.emplace(split_.validation, &tokens_, options_);
   return absl::OkStatus();
@@ -229,8 +230,9 @@ absl::Status Trainer::Step() {
   }
   const int64_t size = static_cast<int64_t>(batch.size());
   const torch::Tensor embeddings = model_->Forward(Pack(texts), &dropout);
-  const torch::Tensor loss = InfoNce(embeddings.narrow(0, 0, size), embeddings.narrow(0, size, embeddings.size(0) - size),
-                                     options_.scale, options_.symmetric);
+  const torch::Tensor loss =
+      InfoNce(embeddings.narrow(0, 0, size), embeddings.narrow(0, size, embeddings.size(0) - size), options_.scale,
+              options_.symmetric);
   const double loss_value = loss.item<double>();
   const double learning_rate =
       options_.learning_rate * LearningRateFactor(options_.schedule, state_.step, warmup_steps_, total_steps_);

@@ -1,13 +1,14 @@
 #pragma once
 // One training job from its directory (server/base/job_directory.h) to its result: what tandem-trainer runs.
 //
-// A step: the anchors, positives and negatives of a batch go through the model in one packed forward pass with dropout, then
-// InfoNCE, backward, clipping and AdamW. Batches follow from (seed, epoch, position), dropout masks from (seed, step, pair,
-// place of the text in its pair), so a run that was killed and started again has the same loss at every step as one that was
-// not.
+// A step: the anchors, positives and negatives of a batch go through the model in one packed forward pass with dropout,
+// then InfoNCE, backward, clipping and AdamW. Batches follow from (seed, epoch, position), dropout masks from (seed,
+// step, pair, place of the text in its pair), so a run that was killed and started again has the same loss at every
+// step as one that was not.
 //
-// Order at the end of a step: event "step"; when due, validation, best weights, event "validation"; when due, checkpoint,
-// event "checkpoint". A checkpoint of a step that is due for validation and lacks it is validated after resuming.
+// Order at the end of a step: event "step"; when due, validation, best weights, event "validation"; when due,
+// checkpoint, event "checkpoint". A checkpoint of a step that is due for validation and lacks it is validated after
+// resuming.
 
 #include <atomic>
 #include <filesystem>

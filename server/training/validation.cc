@@ -40,8 +40,8 @@ Validator::Validator(std::span<const TrainingPair> pairs, const TokenCache* toke
   }
 }
 
-absl::StatusOr<ValidationResult> Validator::Run(
-    TextModel& model, const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
+absl::StatusOr<ValidationResult> Validator::Run(TextModel& model,
+                                                const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
   const torch::NoGradGuard no_grad;
   ASSIGN_OR_RETURN(const Embeddings embeddings, Embed(model, proceed));
   return ValidationResult{MeanLoss(embeddings), Measure(embeddings, model.contract().metric)};

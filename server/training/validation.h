@@ -1,7 +1,7 @@
 #pragma once
-// [torch] How well a model finds the positives of held-out anchors: each anchor searches among all positives and negatives of
-// the validation pairs, by the contract's metric; its relevant documents are all its positives. The corpus is the split's
-// own, so the numbers are higher than on a real collection and never gate a promotion.
+// [torch] How well a model finds the positives of held-out anchors: each anchor searches among all positives and
+// negatives of the validation pairs, by the contract's metric; its relevant documents are all its positives. The corpus
+// is the split's own, so the numbers are higher than on a real collection and never gate a promotion.
 
 #include <functional>
 #include <span>
@@ -39,9 +39,9 @@ class Validator {
   const std::span<const TrainingPair> pairs_;
   const TokenCache* const tokens_;
   const TrainerOptions options_;
-  std::vector<TextId> anchors_, documents_;            // Each text once.
-  std::vector<int64_t> anchor_row_, document_row_;     // Row of a text; -1 when it is none.
-  std::vector<std::vector<int64_t>> relevant_;         // Document rows of an anchor's positives, sorted.
+  std::vector<TextId> anchors_, documents_;         // Each text once.
+  std::vector<int64_t> anchor_row_, document_row_;  // Row of a text; -1 when it is none.
+  std::vector<std::vector<int64_t>> relevant_;      // Document rows of an anchor's positives, sorted.
 };
 
 }  // namespace tandem

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Trains all-MiniLM-L6-v2 on Debian package descriptions with tandem-trainer and measures retrieval before and after.
 
-2,016 training pairs in given order, batches of 32, one epoch, 128 tokens, learning rate 5e-5 with 6 warm-up steps and linear
-decay, scale 20. Test: 1,000 queries among the positives of all train and test pairs. The criterion is nDCG@10 of at
-least 0.795 - 0.005, which sentence-transformers 6.2.0 reaches with the same recipe.
+2,016 training pairs in given order, batches of 32, one epoch, 128 tokens, learning rate 5e-5 with 6 warm-up steps and
+linear decay, scale 20. Test: 1,000 queries among the positives of all train and test pairs. Required is an nDCG@10 of
+at least 0.795 - 0.005: sentence-transformers 6.2.0 reaches 0.795 with this recipe (recall@1 0.690, recall@10 0.898).
 
   TANDEM_DATA=<folder with debian_en/{train,test}.jsonl> TANDEM_TEST_MODEL_DIR=<all-MiniLM-L6-v2> \\
       quality_debian_en.py <tandem-trainer> [--threads N] [--batch-sampler plain|no_duplicates] [--keep-job FOLDER]

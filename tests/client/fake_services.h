@@ -1,6 +1,6 @@
 #pragma once
-// In-process services that misbehave on purpose: streams that break off, answers that ask for patience. Each test starts
-// one on a free port.
+// In-process services that misbehave on purpose: streams that break off, answers that ask for patience. Each test
+// starts one on a free port.
 
 #include <grpcpp/grpcpp.h>
 
@@ -62,8 +62,8 @@ inline grpc::Status TryAgainIn(absl::Duration delay) {
   return WithDetail(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full", retry);
 }
 
-// Stores examples as the real service does: a sequence that is there already is answered and not stored again. Ends each of
-// the first streams as `endings` says, one entry a stream.
+// Stores examples as the real service does: a sequence that is there already is answered and not stored again. Ends
+// each of the first streams as `endings` says, one entry a stream.
 class FakeDatasets : public v1::DatasetService::Service {
  public:
   struct Ending {

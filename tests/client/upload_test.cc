@@ -118,7 +118,8 @@ TEST(UploadTest, SplitsMessagesByTheirBytes) {
   int answers = 0;
   UploadCallbacks callbacks;
   callbacks.on_progress = [&](const UploadProgress&) { ++answers; };
-  const std::vector<std::string> long_texts = {std::string(600, 'a'), std::string(600, 'b'), std::string(5000, 'c'), "d"};
+  const std::vector<std::string> long_texts = {std::string(600, 'a'), std::string(600, 'b'), std::string(5000, 'c'),
+                                               "d"};
   ASSERT_TRUE(server.client().datasets.Append("pairs", Anchors(long_texts), options, callbacks).ok());
   EXPECT_EQ(service.anchors(), long_texts);
   EXPECT_EQ(answers, 4);

@@ -1,6 +1,6 @@
 #pragma once
-// What a VectorIndex must answer, by the most obvious means: a map and a sort. Vectors have small whole numbers, so that
-// every score is exact in float and ties are frequent.
+// What a VectorIndex must answer, by the most obvious means: a map and a sort. Vectors have small whole numbers, so
+// that every score is exact in float and ties are frequent.
 
 #include <algorithm>
 #include <filesystem>

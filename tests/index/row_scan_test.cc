@@ -75,7 +75,7 @@ TEST(ScanRowsTest, HiddenPositionsAreLeftOut) {
   for (double share : {0.0, 0.05, 0.5, 0.95, 1.0}) {
     Roaring hidden;
     std::vector<int64_t> expected;
-    hidden.add(kFirst - 1);      // Outside of the range on both sides.
+    hidden.add(kFirst - 1);  // Outside of the range on both sides.
     hidden.add(kFirst + kRows);
     for (uint32_t row = kRows; row-- > 0;) {
       if (std::uniform_real_distribution<>()(random) < share) {

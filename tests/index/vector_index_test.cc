@@ -89,9 +89,12 @@ class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, int
 TEST_P(OracleTest, EveryExactSearchEqualsTheOracle) {
   for (int step = 0; step < 300; ++step) {
     const int action = random_() % 10;
-    if (action == 0 && !sealed_.has_value()) Seal();
-    else if (action == 1) Adopt();
-    else Apply();
+    if (action == 0 && !sealed_.has_value())
+      Seal();
+    else if (action == 1)
+      Adopt();
+    else
+      Apply();
     if (HasFatalFailure()) return;
     Compare();
     if (HasFatalFailure()) return;

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kDimensions = 8;
 
-// Readers take snapshots and search while the writer adds, removes, seals and adopts. Each snapshot holds exactly the labels
-// in (commit - kWindow, commit], so any mixture of two states shows.
+// Readers take snapshots and search while the writer adds, removes, seals and adopts. Each snapshot holds exactly the
+// labels in (commit - kWindow, commit], so any mixture of two states shows.
 TEST(VectorIndexThreadsTest, SnapshotStaysWhatItWasWhileTheWriterGoesOn) {
   constexpr int64_t kWindow = 500, kLast = 6000;
   for (VectorIndexKind kind : {VectorIndexKind::kFlat, VectorIndexKind::kHnsw}) {
@@ -30,7 +30,8 @@ TEST(VectorIndexThreadsTest, SnapshotStaysWhatItWasWhileTheWriterGoesOn) {
           ASSERT_EQ(static_cast<int64_t>(hits->size()), std::min(snapshot->commit(), kWindow));
           for (size_t i = 0; i < hits->size(); ++i) {
             // All vectors score the same, so hits come by label.
-            ASSERT_EQ((*hits)[i].label, std::max<int64_t>(0, snapshot->commit() - kWindow) + 1 + static_cast<int64_t>(i));
+            ASSERT_EQ((*hits)[i].label,
+                      std::max<int64_t>(0, snapshot->commit() - kWindow) + 1 + static_cast<int64_t>(i));
           }
         }
         ++searches;

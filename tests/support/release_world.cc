@@ -30,7 +30,8 @@ std::filesystem::path RevisionPath(const std::filesystem::path& data, const std:
   return ModelRevisionDirectory(data, kTenant, "m", revision);
 }
 
-void MakeRevision(MetaStore& meta, const std::filesystem::path& data, const std::string& id, uint64_t seed, bool blind) {
+void MakeRevision(MetaStore& meta, const std::filesystem::path& data, const std::string& id, uint64_t seed,
+                  bool blind) {
   const std::filesystem::path path = RevisionPath(data, id);
   WriteTinyModel(path, {.seed = seed, .hidden = 16, .blind = blind});
   const ModelDescription description = Value(DescribeModel(path));
@@ -214,8 +215,8 @@ void Oracle::EmbedAll(const std::string& revision, const std::vector<std::string
   }
   if (unknown.empty()) return;
   const auto encoder = Value(world_->models().Get(RevisionPath(world_->directory(), revision)));
-  const EmbeddedTexts embedded = Value(
-      world_->queue().Embed(encoder, unknown, role, EmbeddingPriority::kInteractive, absl::InfiniteFuture()));
+  const EmbeddedTexts embedded =
+      Value(world_->queue().Embed(encoder, unknown, role, EmbeddingPriority::kInteractive, absl::InfiniteFuture()));
   const auto dimensions = static_cast<ptrdiff_t>(encoder->contract().dimensions);
   for (size_t i = 0; i < unknown.size(); ++i) {
     const auto begin = embedded.vectors.begin() + static_cast<ptrdiff_t>(i) * dimensions;

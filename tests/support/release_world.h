@@ -1,6 +1,6 @@
 #pragma once
-// The release room on real stores and real (tiny) encoders in a temporary directory, as tandemd wires it; and an oracle that
-// says what a release must answer at a commit, worked out from the commit log and nothing else.
+// The release room on real stores and real (tiny) encoders in a temporary directory, as tandemd wires it; and an oracle
+// that says what a release must answer at a commit, worked out from the commit log and nothing else.
 
 #include <cstdint>
 #include <filesystem>
@@ -44,7 +44,7 @@ class ReleaseWorld {
   // Queries "w<i>" with document "d<i>" as their answer.
   void CreateEvaluationSet(const std::string& id, int queries);
   int64_t Put(const std::vector<std::pair<std::string, std::string>>& documents);  // Id and text.
-  int64_t PutMany(int first, int count);  // "d<i>" with text "w<i>".
+  int64_t PutMany(int first, int count);                                           // "d<i>" with text "w<i>".
   int64_t Delete(const std::vector<std::string>& ids);
 
   absl::StatusOr<ReleaseRecord> CreateRelease(const std::string& id, const std::string& revision,

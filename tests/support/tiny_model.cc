@@ -92,8 +92,13 @@ json TokenizerJson() {
   json vocabulary = json::object(), added = json::array(), templated = json::object();
   for (size_t id = 0; id < special.size(); ++id) {
     vocabulary[special[id]] = id;
-    added.push_back({{"id", id}, {"content", special[id]}, {"single_word", false}, {"lstrip", false},
-                     {"rstrip", false}, {"normalized", false}, {"special", true}});
+    added.push_back({{"id", id},
+                     {"content", special[id]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
   }
   for (int word = 0; word < kWords; ++word) vocabulary["w" + std::to_string(word)] = 4 + word;
   for (const int id : {2, 3}) {

@@ -1,6 +1,6 @@
 #pragma once
-// A BERT of a few thousand random weights in a plain Hugging Face directory, made where a test needs an encoder that is fast
-// and whose texts are told apart by their words ("w0" to "w199"). The same seed gives the same files.
+// A BERT of a few thousand random weights in a plain Hugging Face directory, made where a test needs an encoder that is
+// fast and whose texts are told apart by their words ("w0" to "w199"). The same seed gives the same files.
 
 #include <cstdint>
 #include <filesystem>

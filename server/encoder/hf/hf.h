@@ -1,8 +1,8 @@
 #pragma once
-// The C ABI of the Rust library tandem_hf (src/lib.rs): Hugging Face's `tokenizers` and `safetensors`. Every function that
-// can fail returns NULL when it went well, otherwise an error string that the caller frees with tandem_hf_free_error; outputs
-// are written only on success. Panics are caught inside. Functions on a const handle may be called from many threads.
-// Used by tokenizer.cc and safetensors_file.cc only.
+// The C ABI of the Rust library tandem_hf (src/lib.rs): Hugging Face's `tokenizers` and `safetensors`. Every function
+// that can fail returns NULL when it went well, otherwise an error string that the caller frees with
+// tandem_hf_free_error; outputs are written only on success. Panics are caught inside. Functions on a const handle may
+// be called from many threads. Used by tokenizer.cc and safetensors_file.cc only.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +28,9 @@ void tandem_hf_tokenizer_free(tandem_hf_tokenizer* tokenizer);
 size_t tandem_hf_tokenizer_special_tokens(const tandem_hf_tokenizer* tokenizer);  // Around one text.
 char* tandem_hf_tokenizer_max_id(const tandem_hf_tokenizer* tokenizer, uint32_t* out);
 
-// prompt + text -> ids with special tokens, at most max_length of them; what is too much goes from the end, or from the start
-// when truncate_start. Fails when prompt or text is not UTF-8 and when max_length has no room for the special tokens.
+// prompt + text -> ids with special tokens, at most max_length of them; what is too much goes from the end, or from the
+// start when truncate_start. Fails when prompt or text is not UTF-8 and when max_length has no room for the special
+// tokens.
 char* tandem_hf_tokenizer_encode(const tandem_hf_tokenizer* tokenizer, const uint8_t* prompt, size_t prompt_size,
                                  const uint8_t* text, size_t text_size, size_t max_length, int truncate_start,
                                  tandem_hf_ids* out);
@@ -37,7 +38,8 @@ void tandem_hf_free_ids(tandem_hf_ids ids);
 
 typedef struct tandem_hf_safetensors tandem_hf_safetensors;
 
-// The pointers belong to the header. The tensor's values are `size` bytes from `begin` of the file; shape x dtype = size.
+// The pointers belong to the header. The tensor's values are `size` bytes from `begin` of the file; shape x dtype =
+// size.
 typedef struct {
   const char* name;
   const char* dtype;  // "F32", "F16", "BF16", ...

@@ -29,7 +29,9 @@ class LineInputTest : public ::testing::Test {
 };
 
 TEST_F(LineInputTest, SkipsEmptyLinesAndCountsThem) {
-  LineInput input = Input("\xEF\xBB\xBF" "one\r\n\n\r\ntwo\nthree");
+  LineInput input = Input(
+      "\xEF\xBB\xBF"
+      "one\r\n\n\r\ntwo\nthree");
   std::string line;
   ASSERT_TRUE(input.Next(&line));
   EXPECT_EQ(line, "one");
@@ -55,11 +57,10 @@ TEST_F(LineInputTest, BadLinesAreReportedByNumberAndTheOthersGoOn) {
   struct Item {
     std::string text;
   };
-  const ItemSource<Item> source =
-      RecordsOf<Item>(&input, &refused, [](absl::string_view line) -> absl::StatusOr<Item> {
-        if (line == "x") return absl::InvalidArgumentError("is bad");
-        return Item{std::string(line)};
-      });
+  const ItemSource<Item> source = RecordsOf<Item>(&input, &refused, [](absl::string_view line) -> absl::StatusOr<Item> {
+    if (line == "x") return absl::InvalidArgumentError("is bad");
+    return Item{std::string(line)};
+  });
   EXPECT_EQ((**source()).position, 1);
   EXPECT_EQ((**source()).item.text, "3");
   EXPECT_FALSE(source()->has_value());

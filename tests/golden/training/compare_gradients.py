@@ -37,7 +37,8 @@ def main(model_directory, folder):
             ratio = numpy.linalg.norm(ours - expected) / limit
             if ratio > worst:
                 worst, where = ratio, parameter
-        print(f"{name}: loss {ours_losses[name]:.7f} / {loss:.7f}, {len(reference)} parameters, worst ratio {worst:.3f} ({where})")
+        print(f"{name}: loss {ours_losses[name]:.7f} / {loss:.7f}, {len(reference)} parameters, "
+              f"worst ratio {worst:.3f} ({where})")
         failed |= worst > 1 or abs(ours_losses[name] - loss) > 1e-5
     return 1 if failed else 0
 

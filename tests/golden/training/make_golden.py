@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the reference numbers of the trainer with sentence-transformers 6.2.0 and transformers, and the small random model
-that the tests train. Writes, beside itself:
+"""Makes the reference numbers of the trainer with sentence-transformers 6.2.0 and transformers, and the small random
+model that the tests train. Writes, beside itself:
 
   tiny_bert/        a BERT of 2 layers, hidden size 32, with random weights: a complete sentence-transformers directory
   loss.json         batches of texts, and the loss that the tiny model has on each (no dropout)
@@ -31,15 +31,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 TINY = HERE / "tiny_bert"
 
 WORDS = """library for the files a of to and with in is python data this package test index search model text image
-network server tool code fast small tree graph music video color fish bird water stone metal paper letter number""".split()
+network server tool code fast small tree graph music video color fish bird water stone metal paper letter
+number""".split()
 
-ANCHORS = ["python library for fast search", "a tool to index text files", "water color paper", "music video server",
-           "small test package", "graph of a network"]
-POSITIVES = ["this package is a library with a search tree in python", "tool and index for the text of files",
-             "paper for color and water", "server of music and video data in a network, with tools", "test of a small package",
-             "this code is for the tree and graph of a network"]
-NEGATIVES = [["bird and fish", "metal"], ["stone in water", "letter"], ["model of a bird"], ["number data", "image code"],
-             ["fast fish tool", "the letter"], ["color image"]]
+ANCHORS = ["python library for fast search", "a tool to index text files", "water color paper",
+           "music video server", "small test package", "graph of a network"]
+POSITIVES = ["this package is a library with a search tree in python",
+             "tool and index for the text of files",
+             "paper for color and water", "server of music and video data in a network, with tools",
+             "test of a small package", "this code is for the tree and graph of a network"]
+NEGATIVES = [["bird and fish", "metal"], ["stone in water", "letter"], ["model of a bird"],
+             ["number data", "image code"], ["fast fish tool", "the letter"], ["color image"]]
 
 
 def vocabulary():
@@ -187,7 +189,7 @@ class Rows:
 
 
 def make_sampler():
-    """Texts are small numbers. The order is given: the permutation is made the identity, and only the first pass counts."""
+    """Texts are small numbers. The order is given: the permutation is made the identity; only the first pass counts."""
     randperm = torch.randperm
     torch.randperm = lambda n, generator=None, dtype=None: torch.arange(n, dtype=dtype)
     rng = random.Random(3)

@@ -23,7 +23,10 @@ TEST(IdsTest, NewIdsAreValidUniqueAndAscend) {
 TEST(IdsTest, ThreadsNeverGetTheSameId) {
   std::vector<std::vector<std::string>> ids(4, std::vector<std::string>(2000));
   std::vector<std::thread> threads;
-  for (auto& mine : ids) threads.emplace_back([&mine] { for (std::string& id : mine) id = NewId(); });
+  for (auto& mine : ids)
+    threads.emplace_back([&mine] {
+      for (std::string& id : mine) id = NewId();
+    });
   for (std::thread& thread : threads) thread.join();
   std::set<std::string> all;
   for (const auto& mine : ids) all.insert(mine.begin(), mine.end());
@@ -34,9 +37,9 @@ TEST(IdsTest, ValidIdAcceptsTheDocumentedFormOnly) {
   for (const std::string& id : {std::string("a"), std::string("0"), std::string("faq-2.en_v1"), std::string(63, 'x')}) {
     EXPECT_TRUE(ValidId(id)) << id;
   }
-  for (const std::string& id : {std::string(), std::string("-a"), std::string(".a"), std::string("_a"), std::string("A"),
-                                std::string("a/b"), std::string("a b"), std::string("a\0b", 3), std::string(64, 'x'),
-                                std::string("caf\xc3\xa9")}) {
+  for (const std::string& id :
+       {std::string(), std::string("-a"), std::string(".a"), std::string("_a"), std::string("A"), std::string("a/b"),
+        std::string("a b"), std::string("a\0b", 3), std::string(64, 'x'), std::string("caf\xc3\xa9")}) {
     EXPECT_FALSE(ValidId(id)) << id;
   }
 }

@@ -25,7 +25,9 @@ struct Fault {
   std::function<void(TrainerOptions&)> change;
 };
 
-TEST(TrainerOptionsTest, DefaultsAreValid) { EXPECT_TRUE(Changed([](TrainerOptions&) {}).Validate().ok()); }
+TEST(TrainerOptionsTest, DefaultsAreValid) {
+  EXPECT_TRUE(Changed([](TrainerOptions&) {}).Validate().ok());
+}
 
 TEST(TrainerOptionsTest, ValuesAtTheLimitsAreValid) {
   for (const auto& change : std::vector<std::function<void(TrainerOptions&)>>{
@@ -44,8 +46,7 @@ TEST(TrainerOptionsTest, ValueOutOfRangeIsRefusedWithItsFieldPath) {
       {"info_nce.scale", [](TrainerOptions& o) { o.scale = 0; }},
       {"info_nce.scale", [](TrainerOptions& o) { o.scale = 1000.5f; }},
       {"info_nce.scale", [](TrainerOptions& o) { o.scale = std::numeric_limits<float>::quiet_NaN(); }},
-      {"info_nce.symmetric",
-       [](TrainerOptions& o) { o.symmetric = true, o.batch_sampler = BatchSampler::kPlain; }},
+      {"info_nce.symmetric", [](TrainerOptions& o) { o.symmetric = true, o.batch_sampler = BatchSampler::kPlain; }},
       {"options.batch_size", [](TrainerOptions& o) { o.batch_size = 1; }},
       {"options.batch_size", [](TrainerOptions& o) { o.batch_size = 4097; }},
       {"options.epochs", [](TrainerOptions& o) { o.epochs = 0; }},
@@ -124,14 +125,14 @@ TEST(TrainerOptionsTest, UnknownKeyIsRefused) {
 TEST(TrainerOptionsTest, WrongTypeIsRefused) {
   const nlohmann::json good = ToJson(Changed([](TrainerOptions&) {}));
   for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{{"batch_size", "32"},
-                                                                                       {"batch_size", 32.5},
-                                                                                       {"batch_size", 5'000'000'000},
-                                                                                       {"symmetric", 1},
-                                                                                       {"learning_rate", nullptr},
-                                                                                       {"schedule", 9},
-                                                                                       {"schedule", 0},
-                                                                                       {"seed", 18446744073709551615u},
-                                                                                       {"base_directory", 3}}) {
+                                                                                      {"batch_size", 32.5},
+                                                                                      {"batch_size", 5'000'000'000},
+                                                                                      {"symmetric", 1},
+                                                                                      {"learning_rate", nullptr},
+                                                                                      {"schedule", 9},
+                                                                                      {"schedule", 0},
+                                                                                      {"seed", 18446744073709551615u},
+                                                                                      {"base_directory", 3}}) {
     nlohmann::json json = good;
     json[key] = value;
     const auto read = TrainerOptionsFromJson(json);

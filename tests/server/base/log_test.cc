@@ -15,7 +15,8 @@ TEST(LogTest, LinesHaveTimeLevelAndMessage) {
   spdlog::info("not shown");
   spdlog::warn("disk {} full", 90);
   const std::string line = testing::internal::GetCapturedStderr();
-  EXPECT_TRUE(std::regex_match(line, std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning disk 90 full\n)"))) << line;
+  EXPECT_TRUE(std::regex_match(line, std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning disk 90 full\n)")))
+      << line;
 }
 
 TEST(LogTest, UnknownLevelIsRefused) {

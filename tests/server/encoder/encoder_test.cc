@@ -1,5 +1,5 @@
-// The encoder against sentence-transformers: all-MiniLM-L6-v2 on 1,000 texts, and small random models that use the other
-// options.
+// The encoder against sentence-transformers: all-MiniLM-L6-v2 on 1,000 texts, and small random models that use the
+// other options.
 #include "server/encoder/encoder.h"
 
 #include <algorithm>

@@ -30,7 +30,8 @@ PackedTokens PackAll(const std::vector<TokenizedText>& texts) {
 }
 
 const std::vector<std::string>& Texts() {
-  static const std::vector<std::string> texts = {"the cat sat on the mat", "a", "", "cats and dogs are not the same", "中 文"};
+  static const std::vector<std::string> texts = {"the cat sat on the mat", "a", "", "cats and dogs are not the same",
+                                                 "中 文"};
   return texts;
 }
 
@@ -157,7 +158,8 @@ TEST(TextModelSaveTest, ASavedModelLoadsAndGivesTheSameVectors) {
     EXPECT_FALSE(std::filesystem::exists(saved.path() / "model.safetensors.index.json"));
     EXPECT_FALSE(std::filesystem::exists(saved.path() / "model-00001-of-00003.safetensors"));
     EXPECT_EQ(SlurpJson(saved.path() / "config.json")["dtype"], "float32");
-    EXPECT_EQ(Slurp(saved.path() / "tokenizer.json"), Slurp(GoldenPath(std::string("tiny/") + variant) / "tokenizer.json"));
+    EXPECT_EQ(Slurp(saved.path() / "tokenizer.json"),
+              Slurp(GoldenPath(std::string("tiny/") + variant) / "tokenizer.json"));
     const auto again = LoadOrDie(saved.path());
     ASSERT_NE(again, nullptr);
     EXPECT_EQ(again->contract(), model->contract());

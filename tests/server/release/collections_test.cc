@@ -32,7 +32,9 @@ class CollectionsTest : public testing::Test {
   ReleaseDirectory Directory(const char* release) {
     return ReleaseDirectory(CollectionDirectory(data_.path(), kTenant, kCollection), release);
   }
-  absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live() { return world_.collections().Live(kTenant, kCollection); }
+  absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live() {
+    return world_.collections().Live(kTenant, kCollection);
+  }
 
   test::TemporaryDirectory data_;
   test::ReleaseWorld world_{data_.path(), {}};
@@ -288,8 +290,7 @@ TEST_F(CollectionsTest, CancellingABuildMakesItFailedAndRemovesItsFiles) {
   EXPECT_EQ(cancelled->state, ReleaseState::kFailed);
   EXPECT_EQ(cancelled->error_code, static_cast<int>(absl::StatusCode::kCancelled));
   EXPECT_TRUE(absl::IsFailedPrecondition(world_.Promote("r1", "please").status()));
-  EXPECT_TRUE(
-      absl::IsFailedPrecondition(world_.collections().CancelRelease(kTenant, kCollection, "r1").status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(world_.collections().CancelRelease(kTenant, kCollection, "r1").status()));
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
   while (std::filesystem::exists(world_.ReleasePath("r1")) && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(5));

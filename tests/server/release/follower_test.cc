@@ -34,9 +34,6 @@ class FollowerTest : public testing::Test {
     documents_ = world_.documents();
   }
 
-  const std::filesystem::path collection_directory_ =
-      CollectionDirectory(data_.path(), test::kTenant, test::kCollection);
-
   absl::StatusOr<std::unique_ptr<Follower>> TryOpen(bool building = false) {
     return Follower::Open(options_, record_, collection_directory_, encoder_, documents_, &world_.queue(), building);
   }
@@ -73,6 +70,8 @@ class FollowerTest : public testing::Test {
   ReleaseDirectory Directory() const { return ReleaseDirectory(collection_directory_, "r"); }
 
   test::TemporaryDirectory data_;
+  const std::filesystem::path collection_directory_ =
+      CollectionDirectory(data_.path(), test::kTenant, test::kCollection);
   test::ReleaseWorld world_{data_.path(), {}};
   test::Oracle oracle_{&world_};
   ReleaseOptions options_;

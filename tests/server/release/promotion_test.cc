@@ -35,9 +35,7 @@ class PromotionTest : public testing::Test {
     world_.SetGate(gate);
   }
   std::string LiveId() { return (*world_.collections().Live(kTenant, kCollection))->id; }
-  void ExpectExactAtHead() {
-    EXPECT_EQ(oracle_.Check(test::Ask(world_, *world_.LiveAtHead(), "w3")), "");
-  }
+  void ExpectExactAtHead() { EXPECT_EQ(oracle_.Check(test::Ask(world_, *world_.LiveAtHead(), "w3")), ""); }
   CollectionRecord Collection() { return *world_.meta().GetCollection(kTenant, kCollection); }
 
   test::TemporaryDirectory data_;
@@ -233,7 +231,8 @@ TEST_F(PromotionTest, AfterItsRollbackWindowAReleaseRetiresAndCatchesUpWhenPromo
   const auto promoted = world.Promote("r1", "back again");
   ASSERT_TRUE(promoted.ok()) << promoted.status();
   test::Oracle oracle(&world);
-  for (const char* query : {"w0", "w5", "w20"}) EXPECT_EQ(oracle.Check(test::Ask(world, *world.LiveAtHead(), query)), "");
+  for (const char* query : {"w0", "w5", "w20"})
+    EXPECT_EQ(oracle.Check(test::Ask(world, *world.LiveAtHead(), query)), "");
   EXPECT_EQ((*world.collections().Live(kTenant, kCollection))->id, "r1");
 }
 

@@ -151,7 +151,8 @@ TEST(ReleaseKillTest, NothingAcknowledgedIsLostAndNothingHalfIsServed) {
       EXPECT_TRUE(live == promised.live || live == promised.trying) << live << ", promised " << promised.live;
     }
     const auto at_once = world.collections().Live(kTenant, kCollection);
-    ASSERT_TRUE(at_once.ok()) << "a whole release is on disk, so it serves without being built again: " << at_once.status();
+    ASSERT_TRUE(at_once.ok()) << "a whole release is on disk, so it serves without being built again: "
+                              << at_once.status();
     EXPECT_EQ((*at_once)->id, live);
     test::Oracle oracle(&world);
     for (const char* query : {"w1", "w50 w51", "w199"}) {

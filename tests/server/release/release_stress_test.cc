@@ -2,6 +2,7 @@
 // search fails, and what a client has read is never taken back.
 #include <atomic>
 #include <random>
+#include <set>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ using test::kTenant;
 
 constexpr absl::Duration kTime = absl::Seconds(6);
 constexpr int kDocuments = 400;
-constexpr int kKeptAnswers = 500;  // A searcher's; checking one takes about a millisecond.
+constexpr uint64_t kKeptAnswers = 500;  // A searcher's; checking one takes about a millisecond.
 
 class Stress {
  public:
@@ -34,8 +35,7 @@ class Stress {
       } else {
         std::vector<std::pair<std::string, std::string>> documents;
         for (uint64_t n = 1 + random() % 8; n > 0; --n) {
-          documents.emplace_back(Concat("d", random() % kDocuments),
-                                 Concat("w", random() % 200, " w", random() % 200));
+          documents.emplace_back(Concat("d", random() % kDocuments), Concat("w", random() % 200, " w", random() % 200));
         }
         world_->Put(documents);
       }
@@ -47,17 +47,22 @@ class Stress {
     std::mt19937_64 random(seed);
     std::vector<test::Answer> answers;
     int64_t last_commit = 0;
+    uint64_t seen = 0;
     while (!stop_) {
       const int64_t min_commit = random() % 4 == 0 ? world_->documents()->head() : 0;
-      const auto live =
-          world_->collections().LiveAt(kTenant, kCollection, min_commit, absl::Now() + absl::Seconds(30));
+      const auto live = world_->collections().LiveAt(kTenant, kCollection, min_commit, absl::Now() + absl::Seconds(30));
       ASSERT_TRUE(live.ok()) << live.status();
       test::Answer answer = test::Ask(*world_, **live, Concat("w", random() % 200));
       ASSERT_GE(answer.commit, min_commit);
       ASSERT_GE(answer.commit, last_commit) << "an answer went back in time";
       last_commit = answer.commit;
       ++searches_;
-      if (answers.size() < kKeptAnswers) answers.push_back(std::move(answer));
+      // A sample of the whole run, each answer as likely as any other (reservoir).
+      if (const uint64_t slot = random() % ++seen; answers.size() < kKeptAnswers) {
+        answers.push_back(std::move(answer));
+      } else if (slot < kKeptAnswers) {
+        answers[slot] = std::move(answer);
+      }
     }
     absl::MutexLock lock(&mutex_);
     std::move(answers.begin(), answers.end(), std::back_inserter(answers_));
@@ -125,11 +130,14 @@ TEST(ReleaseStressTest, EveryAnswerIsExactForItsReleaseAndCommit) {
   EXPECT_GT(answers.size(), 100U);
   test::Oracle oracle(&world);
   int wrong = 0;
+  std::set<std::string> releases;
   for (const test::Answer& answer : answers) {
+    releases.insert(answer.release);
     const std::string what = oracle.Check(answer);
     if (!what.empty() && ++wrong <= 5) ADD_FAILURE() << what;
   }
   EXPECT_EQ(wrong, 0) << "of " << answers.size();
+  EXPECT_GT(releases.size(), 2U) << "the answers come from before and after promotions";
   RecordProperty("searches", stress.searches());
   RecordProperty("promotions", stress.promotions());
   // The same after a restart, from what is on disk.

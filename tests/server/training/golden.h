@@ -1,5 +1,6 @@
 #pragma once
-// What tests/golden/training/make_golden.py made. Paths are below the root of the repository, where ctest runs the tests.
+// What tests/golden/training/make_golden.py made. Paths are below the root of the repository, where ctest runs the
+// tests.
 
 #include <filesystem>
 #include <string>

@@ -29,7 +29,8 @@ fs::path FreshDirectory(const std::string& name) {
 
 // Anchor i and its positive share two words of a small set and a number.
 void WriteExamples(const fs::path& file) {
-  static const std::vector<std::string> kWords = {"search", "index", "model", "image", "network", "server", "tree", "music"};
+  static const std::vector<std::string> kWords = {"search",  "index",  "model", "image",
+                                                  "network", "server", "tree",  "music"};
   std::ofstream out(file);
   for (int i = 0; i < 64; ++i) {
     const std::string words = kWords[i % 8] + " " + kWords[i / 8] + " ";
@@ -106,9 +107,7 @@ std::map<int64_t, double> Job::Losses() const {
   return losses;
 }
 
-nlohmann::json Job::Result() const {
-  return nlohmann::json::parse(ReadFile(directory / kResultFile).value_or("null"));
-}
+nlohmann::json Job::Result() const { return nlohmann::json::parse(ReadFile(directory / kResultFile).value_or("null")); }
 
 std::string Job::ResultWeights() const {
   return ReadFile(directory / kResultDirectory / "model.safetensors").value_or("");

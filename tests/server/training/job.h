@@ -16,8 +16,8 @@ namespace tandem {
 
 class Job {
  public:
-  // A fresh directory with options and 64 examples, of which every third has a negative. `options.base_directory` is filled
-  // in when empty.
+  // A fresh directory with options and 64 examples, of which every third has a negative. `options.base_directory` is
+  // filled in when empty.
   Job(const std::string& name, TrainerOptions options);
 
   // Runs the program to its end: exit code, or minus the signal that ended it.

@@ -56,7 +56,8 @@ TEST_F(TrainerEventsTest, FailedEventHasCodeAndMessage) {
 }
 
 TEST_F(TrainerEventsTest, ValidationResultSurvivesJson) {
-  const ValidationResult result = {0.5, {.ndcg_at_10 = 0.75, .recall_at_10 = 1, .mrr_at_10 = 0.25, .recall_at_1 = 0.125, .queries = 9}};
+  const ValidationResult result = {
+      0.5, {.ndcg_at_10 = 0.75, .recall_at_10 = 1, .mrr_at_10 = 0.25, .recall_at_1 = 0.125, .queries = 9}};
   const auto read = ValidationResultFromJson(ToJson(result));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(ToJson(*read), ToJson(result));

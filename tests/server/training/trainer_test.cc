@@ -191,7 +191,8 @@ TEST(TrainerTest, FaultOfTheRequestFailsWithItsFieldPath) {
   options.warmup_steps = 64;
   const Job warmup("warmup", options);
   EXPECT_EQ(warmup.Run(), kTrainerFailed);
-  EXPECT_EQ(warmup.EventsOf("failed").at(0)["message"], "options.warmup_steps: 64: must be less than all steps, which are 64");
+  EXPECT_EQ(warmup.EventsOf("failed").at(0)["message"],
+            "options.warmup_steps: 64: must be less than all steps, which are 64");
 
   options = QuickOptions();
   options.max_length = 65;
