@@ -49,7 +49,8 @@ struct Details {
   std::optional<absl::Duration> retry_after;
 };
 
-void AddDetail(const google::protobuf::Any& any, absl::string_view message, Details* details) {
+void AddDetail(const google::protobuf::Any& any, const grpc::Status& status, Details* details) {
+  const std::string& message = status.error_message();
   if (google::rpc::BadRequest bad; any.UnpackTo(&bad)) {
     for (const auto& violation : bad.field_violations()) {
       std::string line = absl::StrCat(violation.field(), ": ", violation.description());
@@ -64,6 +65,9 @@ void AddDetail(const google::protobuf::Any& any, absl::string_view message, Deta
   } else if (google::rpc::ErrorInfo info; any.UnpackTo(&info)) {
     std::vector<std::string> pairs;
     for (const auto& [key, value] : info.metadata()) pairs.push_back(absl::StrCat(key, "=", value));
+    // A reason that only repeats the code says nothing new.
+    const auto code = static_cast<absl::StatusCode>(status.error_code());
+    if (pairs.empty() && info.reason() == absl::StatusCodeToString(code)) return;
     std::sort(pairs.begin(), pairs.end());
     details->lines.push_back(absl::StrCat("reason ", info.reason(),
                                           pairs.empty() ? "" : absl::StrCat(" (", absl::StrJoin(pairs, ", "), ")")));
@@ -76,7 +80,7 @@ absl::Status FromGrpc(const grpc::Status& status, absl::string_view address) {
   if (status.ok()) return absl::OkStatus();
   Details details;
   if (google::rpc::Status rich; !status.error_details().empty() && rich.ParseFromString(status.error_details())) {
-    for (const auto& any : rich.details()) AddDetail(any, status.error_message(), &details);
+    for (const auto& any : rich.details()) AddDetail(any, status, &details);
   }
   std::string message = status.error_message();
   if (message.empty()) message = "the server gave no reason";

@@ -102,6 +102,7 @@ void ProgressBar::Update(ProgressView view) {
   view_ = std::move(view);
   if (!start_) {
     start_ = now;
+    if (!output_.interactive) drawn_ = now;
     start_done_ = view_.done;
   }
   const double seconds = absl::ToDoubleSeconds(now - *start_);
@@ -123,7 +124,7 @@ void ProgressBar::Say(absl::string_view line) {
 void ProgressBar::Finish() {
   if (finished_) return;
   finished_ = true;
-  if (!start_) return;
+  if (!start_ || (!output_.interactive && drawn_ == *start_)) return;
   view_.left.reset();
   Draw();
   if (output_.interactive) absl::FPrintF(output_.file, "\n");

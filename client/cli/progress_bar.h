@@ -48,7 +48,7 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   // Rates and times that the view lacks are computed from the first Update on. Drawn at most ten times a second on a
-  // terminal, every five seconds elsewhere.
+  // terminal; elsewhere every five seconds, and not at all when the work is done sooner.
   void Update(ProgressView view);
 
   // A line of its own above the bar.

@@ -1,7 +1,6 @@
 #include "server/encoder/bert_model.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "server/encoder/dropout.h"
@@ -64,17 +63,9 @@ BertModel::BertModel(const BertConfig& config, std::vector<torch::Tensor> values
   layers_.resize(static_cast<size_t>(config_.layers));
   for (Layer& layer : layers_) {
     const auto first = next;
-    for (torch::Tensor* field :
-         {&layer.query_weight, &layer.query_bias, &layer.key_weight, &layer.key_bias, &layer.value_weight,
-          &layer.value_bias, &layer.attention_weight, &layer.attention_bias, &layer.attention_norm_weight,
-          &layer.attention_norm_bias, &layer.up_weight, &layer.up_bias, &layer.down_weight, &layer.down_bias,
-          &layer.output_norm_weight, &layer.output_norm_bias}) {
-      *field = *next++;
-    }
+    for (torch::Tensor* field : layer.Stored()) *field = *next++;
     FuseQueryKeyValue(layer);
-    const torch::Tensor windows[] = {layer.query_weight, layer.query_bias,   layer.key_weight,
-                                     layer.key_bias,     layer.value_weight, layer.value_bias};
-    std::copy(std::begin(windows), std::end(windows), first);
+    std::ranges::transform(layer.Stored(), first, [](const torch::Tensor* field) { return *field; });
   }
   TORCH_CHECK(next == parameters_.end(), "BertModel: ", parameters_.size(), " tensors do not fit ", config_.layers,
               " layers");

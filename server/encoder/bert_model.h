@@ -2,6 +2,7 @@
 // [torch] The BERT encoder over packed tokens: embeddings, then per layer attention, add & norm, feed-forward, add &
 // norm (Devlin et al. 2018, as in transformers' BertModel without its pooler). One thread at a time.
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +34,14 @@ class BertModel {
     torch::Tensor query_weight, query_bias, key_weight, key_bias, value_weight, value_bias;
     torch::Tensor attention_weight, attention_bias, attention_norm_weight, attention_norm_bias;
     torch::Tensor up_weight, up_bias, down_weight, down_bias, output_norm_weight, output_norm_bias;
+
+    // In the order of ExpectedTensors.
+    std::array<torch::Tensor*, 16> Stored() {
+      return {&query_weight,          &query_bias,          &key_weight,         &key_bias,
+              &value_weight,          &value_bias,          &attention_weight,   &attention_bias,
+              &attention_norm_weight, &attention_norm_bias, &up_weight,          &up_bias,
+              &down_weight,           &down_bias,           &output_norm_weight, &output_norm_bias};
+    }
   };
   // A source with the keys of all texts, or none.
   struct Masks {

@@ -1,9 +1,9 @@
 #include "server/encoder/text_model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"

@@ -9,7 +9,7 @@ CallPool::CallPool(int workers, int max_queued, int max_streams) : max_queued_(m
 }
 
 CallPool::~CallPool() {
-  Drain();
+  Drain(absl::ZeroDuration());
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
@@ -21,7 +21,7 @@ CallPool::~CallPool() {
 
 bool CallPool::Run(std::function<void()> work) {
   absl::MutexLock lock(&mutex_);
-  if (queue_.size() >= static_cast<size_t>(max_queued_)) return false;
+  if (draining_ || queue_.size() >= static_cast<size_t>(max_queued_)) return false;
   queue_.push_back(std::move(work));
   return true;
 }
@@ -29,7 +29,7 @@ bool CallPool::Run(std::function<void()> work) {
 bool CallPool::RunStream(std::function<void()> work) {
   {
     absl::MutexLock lock(&mutex_);
-    if (streams_ >= max_streams_) return false;
+    if (draining_ || streams_ >= max_streams_) return false;
     ++streams_;
   }
   std::thread([this, work = std::move(work)] {
@@ -38,6 +38,15 @@ bool CallPool::RunStream(std::function<void()> work) {
     --streams_;
   }).detach();
   return true;
+}
+
+void CallPool::Drain(absl::Duration patience) {
+  draining_ = true;
+  absl::MutexLock lock(&mutex_);
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return queue_.empty() && running_ == 0 && streams_ == 0;
+  };
+  mutex_.AwaitWithTimeout(absl::Condition(&idle), patience);
 }
 
 void CallPool::Work() {
@@ -50,8 +59,11 @@ void CallPool::Work() {
       if (queue_.empty()) return;
       work = std::move(queue_.front());
       queue_.pop_front();
+      ++running_;
     }
     work();
+    absl::MutexLock lock(&mutex_);
+    --running_;
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace tandem {
 
@@ -19,13 +20,14 @@ class CallPool {
   CallPool(int workers, int max_queued, int max_streams);
   ~CallPool();  // Runs what is queued, then waits for every stream to end.
 
-  // Queues `work`; false when max_queued calls wait already.
+  // Queues `work`; false when max_queued calls wait already or the pool drains.
   bool Run(std::function<void()> work);
-  // Runs `work` on a thread of its own; false when max_streams run already.
+  // Runs `work` on a thread of its own; false when max_streams run already or the pool drains.
   bool RunStream(std::function<void()> work);
 
-  // Streams see draining() and end; unary calls go on.
-  void Drain() { draining_ = true; }
+  // No call is taken any more; streams see draining() and end, unary calls go on. Returns when none is left or the time is
+  // over.
+  void Drain(absl::Duration patience);
   bool draining() const { return draining_; }
   int max_queued() const { return max_queued_; }
   int max_streams() const { return max_streams_; }
@@ -38,6 +40,7 @@ class CallPool {
   std::atomic<bool> draining_ = false;
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Unary calls at work.
   int streams_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> workers_;

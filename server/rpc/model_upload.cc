@@ -115,6 +115,8 @@ absl::Status CleanModelDirectories(const fs::path& data_directory, MetaStore* me
         spdlog::info("removing models/{}/{}: no revision has this name", key, revision);
         RETURN_IF_ERROR(RemoveTree(model / revision));
       }
+      std::error_code not_empty;
+      fs::remove(model, not_empty);
     }
   }
   return absl::OkStatus();

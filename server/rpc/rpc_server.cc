@@ -39,6 +39,8 @@ struct RpcServer::Rep {
 
 namespace {
 
+constexpr absl::Duration kLastAnswers = absl::Milliseconds(500);
+
 std::vector<std::unique_ptr<RpcService>> MakeServices(const Rooms& rooms) {
   std::vector<std::unique_ptr<RpcService>> services;
   services.push_back(std::make_unique<AdminService>(rooms));
@@ -92,8 +94,10 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
 void RpcServer::Drain(absl::Duration patience) {
   if (std::exchange(rep_->drained, true)) return;
   rep_->server->GetHealthCheckService()->SetServingStatus(false);
-  rep_->pool->Drain();
-  rep_->server->Shutdown(absl::ToChronoTime(absl::Now() + patience));
+  rep_->pool->Drain(patience);
+  // Our calls have ended or had their time. The rest are streams of health and reflection, which clients hold open, and
+  // answers on their way.
+  rep_->server->Shutdown(absl::ToChronoTime(absl::Now() + kLastAnswers));
 }
 
 }  // namespace tandem

@@ -40,11 +40,15 @@ absl::Status CheckWanted(const CallbackServerContext& context) {
   return absl::OkStatus();
 }
 
+absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
+
 absl::Status QueueFull(const CallPool& pool) {
+  if (pool.draining()) return ShuttingDown();
   return Overloaded(Concat("max_queued_calls: ", pool.max_queued(), " calls are waiting already"), kRetryDelay);
 }
 
 absl::Status TooManyStreams(const CallPool& pool) {
+  if (pool.draining()) return ShuttingDown();
   return Overloaded(Concat("max_streams: ", pool.max_streams(), " streams are open already"), kRetryDelay);
 }
 

@@ -39,12 +39,12 @@ def main():
         tandem(server, "dataset", "create", "pairs")
         tandem(server, "dataset", "append", "pairs", "-", stdin="".join(
             json.dumps({"anchor": row["anchor"], "positives": [row["positive"]]}) + "\n" for row in rows))
-        tandem(server, "train", "--base", "minilm", "--dataset", "pairs", "--max-steps", "10")
+        tandem(server, "train", "--base", "minilm", "--dataset", "pairs", "--max-steps", "10", "--watch")
         exported = server.folder / "exported"
         tandem(server, "model", "export", "minilm", exported)
         model = SentenceTransformer(str(exported), device="cpu")
         for role, encode in (("query", model.encode_query), ("document", model.encode_document)):
-            ours = tandem(server, "embed", "--model", "minilm", "--role", role, *texts)[-1]["embeddings"]
+            ours = tandem(server, "embed", "--model", "minilm", "--role", role, *texts)
             ours = numpy.array([e["vector"]["values"] for e in ours], dtype=numpy.float64)
             theirs = encode(texts).astype(numpy.float64)
             cosine = (ours * theirs).sum(1) / numpy.linalg.norm(ours, axis=1) / numpy.linalg.norm(theirs, axis=1)

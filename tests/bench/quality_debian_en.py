@@ -77,7 +77,9 @@ def main():
         job.mkdir(exist_ok=True)
         write_job(job, base, train[:PAIRS], arguments)
         start = time.monotonic()
-        subprocess.run([arguments.trainer, str(job)], check=True)
+        # The environment that tandemd gives it.
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(arguments.threads)}
+        subprocess.run([arguments.trainer, str(job)], check=True, env=environment)
         seconds = time.monotonic() - start
         steps = step_events(job)
         took = (steps[-1]["time_us"] - steps[0]["time_us"]) / 1e6

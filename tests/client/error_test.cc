@@ -51,6 +51,13 @@ TEST(ErrorTest, ErrorInfoShowsReasonAndMetadataInOrder) {
   EXPECT_EQ(status.message(), "refused\n  reason GATE (lower=-0.2, margin=0.01)");
 }
 
+TEST(ErrorTest, AReasonThatRepeatsTheCodeIsNotSaid) {
+  google::rpc::ErrorInfo info;
+  info.set_reason("NOT_FOUND");
+  EXPECT_EQ(FromGrpc(WithDetail(grpc::StatusCode::NOT_FOUND, "datasets/x: not found", info), "host:1").message(),
+            "datasets/x: not found");
+}
+
 TEST(ErrorTest, ExhaustedWithoutRetryInfoIsFinal) {
   EXPECT_FALSE(IsTransient(FromGrpc(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too large"), "host:1")));
 }

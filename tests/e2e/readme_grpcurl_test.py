@@ -61,7 +61,7 @@ class ReadmeTest(unittest.TestCase):
             self.assertEqual(stream[-1]["state"], "READY")
         steps = [event["step"] for event in answers["WatchJob"][0] if "step" in event]
         self.assertEqual([int(step["step"]) for step in steps], [1, 2, 3])
-        self.assertEqual(answers["WatchJob"][0][-1]["stateChanged"], "SUCCEEDED")
+        self.assertEqual(answers["WatchJob"][0][-1].get("state_changed"), "SUCCEEDED", answers["WatchJob"][0])
         sequences = [int(e["sequence"]) for e in answers["WatchJob"][0] if "heartbeat" not in e]
         self.assertEqual(sequences, list(range(1, len(sequences) + 1)))
         first, second = (answer[0] for answer in answers["Search"])

@@ -91,10 +91,19 @@ TEST_F(ProgressBarTest, ElsewhereThanOnATerminalThereIsALineEveryFewSeconds) {
     }
   }
   EXPECT_EQ(Written(),
-            "uploading: 0%, 0/100 documents\n"
             "uploading: 5%, 5/100 documents, 1.0/s, 1:35 left\n"
             "uploading: 10%, 10/100 documents, 1.0/s, 1:30 left\n"
             "uploading: 12%, 12/100 documents, 1.0/s\n");
+}
+
+TEST_F(ProgressBarTest, ElsewhereThanOnATerminalShortWorkIsSilent) {
+  {
+    ProgressBar bar(Output(false), "uploading", "documents");
+    bar.Update(Done(1));
+    now_ += absl::Seconds(4);
+    bar.Update(Done(100));
+  }
+  EXPECT_EQ(Written(), "");
 }
 
 TEST_F(ProgressBarTest, OnATerminalTheLineIsRewrittenAndSayStandsAboveIt) {

@@ -2,8 +2,6 @@
 #include "server/encoder/text_model.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <set>
 
 #include <gtest/gtest.h>
 

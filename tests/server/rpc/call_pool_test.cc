@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 
 namespace tandem {
 namespace {
@@ -37,6 +38,22 @@ TEST(CallPoolTest, StreamsHaveALimitAndTheirEndMakesRoom) {
   while (!pool.RunStream([&] { second.Notify(); })) {
   }
   second.WaitForNotification();
+}
+
+TEST(CallPoolTest, ADrainingPoolTakesNothingAndWaitsForWhatRuns) {
+  CallPool pool(1, 1, 1);
+  std::atomic<bool> done = false;
+  absl::Notification started;
+  ASSERT_TRUE(pool.RunStream([&] {
+    started.Notify();
+    while (!pool.draining()) absl::SleepFor(absl::Milliseconds(1));
+    done = true;
+  }));
+  started.WaitForNotification();
+  pool.Drain(absl::Seconds(30));
+  EXPECT_TRUE(done);
+  EXPECT_FALSE(pool.Run([] {}));
+  EXPECT_FALSE(pool.RunStream([] {}));
 }
 
 }  // namespace
