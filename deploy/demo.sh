@@ -30,6 +30,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 mkdir -p "$work"
+data_dir="$(realpath -m "$data_dir")"
 # Only a directory that a demo made, or an empty one, is emptied.
 if [ -d "$data_dir" ] && [ ! -e "$data_dir/.tandem-demo" ] && [ -n "$(ls -A "$data_dir")" ]; then
   fail "$data_dir is not empty and no demo made it; name another --data-dir"

@@ -58,7 +58,8 @@ ABSL_FLAG(std::string, trainer_binary, "", "tandem-trainer; empty: the one besid
 ABSL_FLAG(int32_t, threads, 0, "threads of one forward pass; 0: one per core");
 ABSL_FLAG(int32_t, trainer_threads, 0, "threads of the trainer, which runs at idle priority; 0: one per core");
 ABSL_FLAG(tandem::ByteCount, memory_budget, {}, "memory of loaded models, like 8GiB; 0: half of the machine's");
-ABSL_FLAG(tandem::ByteCount, trainer_memory, {}, "resident memory at which the trainer is killed, like 8GiB; 0: no limit");
+ABSL_FLAG(tandem::ByteCount, trainer_memory, {},
+          "resident memory at which the trainer is killed, like 8GiB; 0: no limit");
 ABSL_FLAG(int32_t, max_queued_calls, 1024, "calls that may wait for a thread; more get RESOURCE_EXHAUSTED");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30), "how long calls may go on after SIGTERM");
 ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error");
@@ -66,15 +67,15 @@ ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error"
 namespace tandem {
 namespace {
 
-constexpr std::string_view kFlags[] = {
-    "listen",         "port_file",        "data_dir",         "model_import_dir", "trainer_binary", "threads",
-    "trainer_threads", "memory_budget",   "trainer_memory",   "max_queued_calls", "drain_timeout",  "log_level"};
+constexpr std::string_view kFlags[] = {"listen",         "port_file",        "data_dir",        "model_import_dir",
+                                       "trainer_binary", "threads",          "trainer_threads", "memory_budget",
+                                       "trainer_memory", "max_queued_calls", "drain_timeout",   "log_level"};
 
-// What else begins with TANDEM_: for deploy/setup.sh, the CLI, its completion and the tests; and what Kubernetes sets in every
-// pod beside a service that is called tandem.
+// What else begins with TANDEM_: for deploy/setup.sh, the CLI, its completion and the tests; and what Kubernetes sets
+// in every pod beside a service that is called tandem.
 bool IsOfOthers(std::string_view name) {
-  static const std::set<std::string_view> kOthers = {"CACHE",  "DATA",   "SERVER",  "DEPS",
-                                                     "PYTHON", "PYTHON_PROTO", "GRPCURL", "BIN_DIR", "TEST_MODEL_DIR"};
+  static const std::set<std::string_view> kOthers = {"CACHE",        "DATA",    "SERVER",  "DEPS",          "PYTHON",
+                                                     "PYTHON_PROTO", "GRPCURL", "BIN_DIR", "TEST_MODEL_DIR"};
   return kOthers.contains(name) || name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_");
 }
 

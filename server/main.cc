@@ -54,8 +54,8 @@ void WaitForStopSignal() {
   }
 }
 
-// libgomp reads OMP_WAIT_POLICY when it is loaded, before main: idle threads that spin would take the cores from searches. So
-// the program starts itself again with it.
+// libgomp reads OMP_WAIT_POLICY when it is loaded, before main: idle threads that spin would take the cores from
+// searches. So the program starts itself again with it.
 void SetPassiveWaiting(char** argv) {
   if (getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
@@ -141,8 +141,8 @@ absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* serv
   return WriteFileDurably(flags.port_file, server->rpc->address() + "\n");
 }
 
-// Calls end, then jobs (a running trainer saves a checkpoint), then the rest. A call that ignores its end must not keep the
-// process for ever.
+// Calls end, then jobs (a running trainer saves a checkpoint), then the rest. A call that ignores its end must not keep
+// the process for ever.
 void Stop(const ServerFlags& flags, Server* server) {
   std::thread([limit = flags.drain_timeout + absl::Seconds(30)] {
     absl::SleepFor(limit);

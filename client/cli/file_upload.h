@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/format.h"
 #include "client/cli/line_input.h"
+#include "client/cli/outage.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/session.h"
 #include "client/progress.h"
@@ -31,11 +32,13 @@ absl::Status UploadRecords(Session& session, const FileUpload& upload, Parse par
   absl::StatusOr<LineInput> input = LineInput::Open(upload.path);
   if (!input.ok()) return input.status();
   ProgressBar bar(session.progress_output(), "uploading", upload.unit);
+  Outage outage(&bar);
   RefusedLines refused(input->name(), [&](const std::string& line) { bar.Say(line); });
   UploadOptions options;
   options.request_id = upload.request_id;
   UploadCallbacks callbacks;
   callbacks.on_progress = [&](const UploadProgress& progress) {
+    outage.Over();
     ProgressView view;
     view.done = static_cast<double>(progress.accepted);
     // Lines are read ahead of their answers: what counts is the share of the answered ones.
@@ -46,9 +49,7 @@ absl::Status UploadRecords(Session& session, const FileUpload& upload, Parse par
     bar.Update(std::move(view));
   };
   callbacks.on_refused = [&](int64_t line, const v1::ItemError& error) { refused.Add(line, RefusalText(error)); };
-  callbacks.on_resume = [&](const absl::Status& error) {
-    bar.Say(absl::StrCat("the connection broke, going on where it did: ", std::string(error.message())));
-  };
+  callbacks.on_resume = [&](const absl::Status& error) { outage.Broken(error); };
   absl::StatusOr<UploadProgress> done = start(RecordsOf<Item>(&*input, &refused, parse), options, callbacks);
   bar.Finish();
   if (!done.ok()) return done.status();

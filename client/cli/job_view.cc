@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/format.h"
+#include "client/cli/outage.h"
 #include "client/cli/progress_bar.h"
 #include "client/names.h"
 
@@ -14,9 +15,10 @@ namespace {
 // Turns events into what the bar shows. Not thread-safe.
 class TrainingBar {
  public:
-  explicit TrainingBar(ProgressOutput output) : bar_(std::move(output), "training", "steps") {}
+  explicit TrainingBar(ProgressOutput output) : bar_(std::move(output), "training", "steps"), outage_(&bar_) {}
 
   void Show(const v1::JobEvent& event) {
+    outage_.Over();
     switch (event.event_case()) {
       case v1::JobEvent::kStep:
         step_ = event.step();
@@ -41,7 +43,7 @@ class TrainingBar {
     }
   }
 
-  void Say(const std::string& line) { bar_.Say(line); }
+  void Broken(const absl::Status& error) { outage_.Broken(error); }
   void Finish() { bar_.Finish(); }
 
  private:
@@ -67,6 +69,7 @@ class TrainingBar {
   }
 
   ProgressBar bar_;
+  Outage outage_;
   v1::JobEvent::TrainingStep step_;
   std::optional<double> ndcg_;
 };
@@ -101,9 +104,7 @@ absl::StatusOr<v1::Job> WatchWithBar(Client& client, Session& session, const std
         if (print_events && session.json) session.PrintLine(ToJson(event));
         bar.Show(event);
       },
-      [&](const absl::Status& error) {
-        bar.Say(absl::StrCat("the connection broke, going on where it did: ", std::string(error.message())));
-      });
+      [&](const absl::Status& error) { bar.Broken(error); });
   bar.Finish();
   return finished;
 }

@@ -23,13 +23,7 @@ void AddGlobalOptions(CLI::App& app, Session& session) {
       ->capture_default_str();
 }
 
-int Main(int argc, char** argv) {
-  Session session;
-  CLI::App app("tandem fine-tunes a text encoder on your pairs and keeps an index of your documents in step with it.");
-  app.name("tandem");
-  app.require_subcommand(1);
-  app.fallthrough();
-  AddGlobalOptions(app, session);
+void AddCommands(CLI::App& app, Session& session) {
   AddServerCommands(app, session);
   AddModelCommands(app, session);
   AddDatasetCommands(app, session);
@@ -49,6 +43,16 @@ int Main(int argc, char** argv) {
                "tandem release create docs --model mini --id base\n"
                "tandem release promote docs/base\n"
                "tandem search docs 'show free disk space'"));
+}
+
+int Main(int argc, char** argv) {
+  Session session;
+  CLI::App app("tandem fine-tunes a text encoder on your pairs and keeps an index of your documents in step with it.");
+  app.name("tandem");
+  app.require_subcommand(1);
+  app.fallthrough();
+  AddGlobalOptions(app, session);
+  AddCommands(app, session);
 
   // CLI11 reports wrong usage, and --help, by exceptions; they end here.
   try {
@@ -57,7 +61,7 @@ int Main(int argc, char** argv) {
     // "A subcommand is required" would be true, but of no help, after a mistyped one.
     if (const std::vector<std::string> unknown = app.remaining(true);
         !unknown.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
-      std::fprintf(stderr, "tandem: unknown command '%s'; see --help\n", unknown.front().c_str());
+      std::fprintf(stderr, "tandem: '%s' is not known here; see --help\n", unknown.front().c_str());
       return kUsage;
     }
     return app.exit(error) == 0 ? 0 : kUsage;

@@ -114,46 +114,63 @@ absl::StatusOr<std::vector<std::string>> Columns(absl::string_view line, size_t 
   return columns;
 }
 
-absl::StatusOr<v1::Example> ExampleOfTsv(absl::string_view line, ExampleKind kind) {
+absl::StatusOr<v1::Example> PairOfTsv(absl::string_view line) {
+  absl::StatusOr<std::vector<std::string>> columns = Columns(line, 2, 66, "anchor, positive, and perhaps negatives");
+  if (!columns.ok()) return columns.status();
   v1::Example example;
-  absl::StatusOr<std::vector<std::string>> columns = absl::InvalidArgumentError("");
+  example.mutable_pair()->set_anchor((*columns)[0]);
+  example.mutable_pair()->add_positives((*columns)[1]);
+  for (size_t i = 2; i < columns->size(); ++i) example.mutable_pair()->add_negatives((*columns)[i]);
+  return example;
+}
+
+absl::StatusOr<v1::Example> ScoredPairOfTsv(absl::string_view line) {
+  absl::StatusOr<std::vector<std::string>> columns = Columns(line, 3, 3, "first, second, score");
+  if (!columns.ok()) return columns.status();
+  float score = 0;
+  if (!absl::SimpleAtof((*columns)[2], &score)) {
+    return BadInput("score", absl::StrCat("'", (*columns)[2], "' is no number"));
+  }
+  v1::Example example;
+  example.mutable_scored_pair()->set_first((*columns)[0]);
+  example.mutable_scored_pair()->set_second((*columns)[1]);
+  example.mutable_scored_pair()->set_score(score);
+  return example;
+}
+
+absl::StatusOr<v1::Example> LabelledPairOfTsv(absl::string_view line) {
+  absl::StatusOr<std::vector<std::string>> columns = Columns(line, 3, 3, "first, second, similar");
+  if (!columns.ok()) return columns.status();
+  bool similar = false;
+  if (!absl::SimpleAtob((*columns)[2], &similar)) {
+    return BadInput("similar", absl::StrCat("'", (*columns)[2], "' must be true, false, 1 or 0"));
+  }
+  v1::Example example;
+  example.mutable_labelled_pair()->set_first((*columns)[0]);
+  example.mutable_labelled_pair()->set_second((*columns)[1]);
+  example.mutable_labelled_pair()->set_similar(similar);
+  return example;
+}
+
+absl::StatusOr<v1::Example> LabelledTextOfTsv(absl::string_view line) {
+  absl::StatusOr<std::vector<std::string>> columns = Columns(line, 2, 2, "text, label");
+  if (!columns.ok()) return columns.status();
+  v1::Example example;
+  example.mutable_labelled_text()->set_text((*columns)[0]);
+  example.mutable_labelled_text()->set_label((*columns)[1]);
+  return example;
+}
+
+absl::StatusOr<v1::Example> ExampleOfTsv(absl::string_view line, ExampleKind kind) {
   switch (kind) {
     case ExampleKind::kPair:
-      columns = Columns(line, 2, 66, "anchor, positive, and perhaps negatives");
-      if (!columns.ok()) return columns.status();
-      example.mutable_pair()->set_anchor((*columns)[0]);
-      example.mutable_pair()->add_positives((*columns)[1]);
-      for (size_t i = 2; i < columns->size(); ++i) example.mutable_pair()->add_negatives((*columns)[i]);
-      return example;
-    case ExampleKind::kScoredPair: {
-      columns = Columns(line, 3, 3, "first, second, score");
-      if (!columns.ok()) return columns.status();
-      float score = 0;
-      if (!absl::SimpleAtof((*columns)[2], &score))
-        return BadInput("score", absl::StrCat("'", (*columns)[2], "' is no number"));
-      example.mutable_scored_pair()->set_first((*columns)[0]);
-      example.mutable_scored_pair()->set_second((*columns)[1]);
-      example.mutable_scored_pair()->set_score(score);
-      return example;
-    }
-    case ExampleKind::kLabelledPair: {
-      columns = Columns(line, 3, 3, "first, second, similar");
-      if (!columns.ok()) return columns.status();
-      bool similar = false;
-      if (!absl::SimpleAtob((*columns)[2], &similar)) {
-        return BadInput("similar", absl::StrCat("'", (*columns)[2], "' must be true, false, 1 or 0"));
-      }
-      example.mutable_labelled_pair()->set_first((*columns)[0]);
-      example.mutable_labelled_pair()->set_second((*columns)[1]);
-      example.mutable_labelled_pair()->set_similar(similar);
-      return example;
-    }
+      return PairOfTsv(line);
+    case ExampleKind::kScoredPair:
+      return ScoredPairOfTsv(line);
+    case ExampleKind::kLabelledPair:
+      return LabelledPairOfTsv(line);
     case ExampleKind::kLabelledText:
-      columns = Columns(line, 2, 2, "text, label");
-      if (!columns.ok()) return columns.status();
-      example.mutable_labelled_text()->set_text((*columns)[0]);
-      example.mutable_labelled_text()->set_label((*columns)[1]);
-      return example;
+      return LabelledTextOfTsv(line);
   }
   return absl::InternalError("unknown kind of example");
 }

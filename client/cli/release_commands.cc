@@ -8,6 +8,7 @@
 #include "client/cli/format.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/release_view.h"
+#include "client/error.h"
 #include "client/names.h"
 
 namespace tandem::cli {
@@ -20,49 +21,56 @@ absl::Status WaitForBuild(Client& client, Session& out, const std::string& relea
   return OutcomeOf(*built);
 }
 
+struct CreateOptions {
+  v1::CreateReleaseRequest request;
+  std::string index = "flat";
+  bool detach = false;
+};
+
+absl::Status Create(Client& client, Session& out, const CreateOptions& options) {
+  v1::CreateReleaseRequest request = options.request;
+  if (options.index == "hnsw") {
+    request.mutable_index()->mutable_hnsw();
+  } else if (request.index().has_hnsw()) {
+    return BadInput("--index", "flat takes none of --m, --ef-construction and --ef-search; they belong to hnsw");
+  } else {
+    request.mutable_index()->mutable_flat();
+  }
+  absl::StatusOr<v1::Release> release = client.releases.Create(std::move(request));
+  if (!release.ok()) return release.status();
+  if (!options.detach) return WaitForBuild(client, out, release->name());
+  out.Print(*release, absl::StrCat(DescribeRelease(*release), "follow it with: tandem release watch ",
+                                   ShortName(release->name())));
+  return absl::OkStatus();
+}
+
+void AddHnswOption(CLI::App* command, const std::shared_ptr<CreateOptions>& options, const std::string& name,
+                   const std::string& description, void (v1::HnswIndex::*set)(int32_t)) {
+  command->add_option_function<int32_t>(
+      name, [options, set](int32_t value) { (options->request.mutable_index()->mutable_hnsw()->*set)(value); },
+      description);
+}
+
 void AddCreate(CLI::App& parent, Session& session) {
-  struct Options {
-    v1::CreateReleaseRequest request;
-    std::string index = "flat";
-    bool detach = false;
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CreateOptions>();
   v1::CreateReleaseRequest& request = options->request;
   CLI::App* command =
       session.Add(parent, "create", "Builds a release: embeds the collection with a model revision and indexes it",
                   "tandem release create docs --model mini/r1 --id r1\n"
                   "tandem release create docs --model mini --index hnsw --m 32 --detach",
-                  [options](Client& client, Session& out) -> absl::Status {
-                    if (options->index == "hnsw") {
-                      options->request.mutable_index()->mutable_hnsw();
-                    } else {
-                      options->request.mutable_index()->mutable_flat();
-                    }
-                    absl::StatusOr<v1::Release> release = client.releases.Create(options->request);
-                    if (!release.ok()) return release.status();
-                    if (!options->detach) return WaitForBuild(client, out, release->name());
-                    out.Print(*release, absl::StrCat(DescribeRelease(*release), "follow it with: tandem release watch ",
-                                                     ShortName(release->name())));
-                    return absl::OkStatus();
-                  });
+                  [options](Client& client, Session& out) { return Create(client, out, *options); });
   command->add_option("COLLECTION", *request.mutable_collection(), "Collection")->required();
   command->add_option("--model", *request.mutable_model_revision(), "MODEL/REVISION, or MODEL for its newest")
       ->required();
   command->add_option("--id", *request.mutable_release_id(), "Its id; made by the server when left out");
-  CLI::Option* index = command->add_option("--index", options->index, "flat (exact) or hnsw (fast for many documents)")
-                           ->check(CLI::IsMember({"flat", "hnsw"}))
-                           ->capture_default_str();
-  const auto add_hnsw = [&](const char* name, const char* description, void (v1::HnswIndex::*set)(int32_t)) {
-    command
-        ->add_option_function<int32_t>(
-            name, [options, set](int32_t value) { (options->request.mutable_index()->mutable_hnsw()->*set)(value); },
-            description)
-        ->needs(index);
-  };
-  add_hnsw("--m", "hnsw: links of a node, 4 to 128 [16]", &v1::HnswIndex::set_m);
-  add_hnsw("--ef-construction", "hnsw: candidates while building, 8 to 2000 [100]",
-           &v1::HnswIndex::set_ef_construction);
-  add_hnsw("--ef-search", "hnsw: candidates while searching, 1 to 10000 [64]", &v1::HnswIndex::set_ef_search);
+  command->add_option("--index", options->index, "flat (exact) or hnsw (fast for many documents)")
+      ->check(CLI::IsMember({"flat", "hnsw"}))
+      ->capture_default_str();
+  AddHnswOption(command, options, "--m", "hnsw: links of a node, 4 to 128 [16]", &v1::HnswIndex::set_m);
+  AddHnswOption(command, options, "--ef-construction", "hnsw: candidates while building, 8 to 2000 [100]",
+                &v1::HnswIndex::set_ef_construction);
+  AddHnswOption(command, options, "--ef-search", "hnsw: candidates while searching, 1 to 10000 [64]",
+                &v1::HnswIndex::set_ef_search);
   command->add_flag("--detach", options->detach, "Only start to build, do not wait");
 }
 

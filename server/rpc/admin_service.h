@@ -13,9 +13,11 @@ class AdminService : public RpcService {
 
  private:
   absl::Status GetServerInfo(const Call& call, const v1::GetServerInfoRequest& request, v1::ServerInfo* response);
-  absl::Status CreateApiKey(const Call& call, const v1::CreateApiKeyRequest& request, v1::CreateApiKeyResponse* response);
+  absl::Status CreateApiKey(const Call& call, const v1::CreateApiKeyRequest& request,
+                            v1::CreateApiKeyResponse* response);
   absl::Status ListApiKeys(const Call& call, const v1::ListApiKeysRequest& request, v1::ListApiKeysResponse* response);
-  absl::Status DeleteApiKey(const Call& call, const v1::DeleteApiKeyRequest& request, google::protobuf::Empty* response);
+  absl::Status DeleteApiKey(const Call& call, const v1::DeleteApiKeyRequest& request,
+                            google::protobuf::Empty* response);
 
   const Rooms& rooms_;
 };

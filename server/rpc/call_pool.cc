@@ -16,7 +16,8 @@ CallPool::~CallPool() {
   }
   for (std::thread& worker : workers_) worker.join();
   absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(+[](int* streams) { return *streams == 0; }, &streams_));
+  mutex_.Await(absl::Condition(
+      +[](int* streams) { return *streams == 0; }, &streams_));
 }
 
 bool CallPool::Run(std::function<void()> work) {

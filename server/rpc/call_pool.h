@@ -1,7 +1,7 @@
 #pragma once
-// The threads that run calls. Handlers block (on torch, SQLite, FAISS), so they never run on gRPC's own threads: unary calls
-// share a fixed number of workers behind a bounded queue, and each open stream has a thread of its own, up to a limit. What
-// does not fit is refused at once, not kept waiting. Thread-safe.
+// The threads that run calls. Handlers block (on torch, SQLite, FAISS), so they never run on gRPC's own threads: unary
+// calls share a fixed number of workers behind a bounded queue, and each open stream has a thread of its own, up to a
+// limit. What does not fit is refused at once, not kept waiting. Thread-safe.
 
 #include <atomic>
 #include <deque>
@@ -25,8 +25,8 @@ class CallPool {
   // Runs `work` on a thread of its own; false when max_streams run already or the pool drains.
   bool RunStream(std::function<void()> work);
 
-  // No call is taken any more; streams see draining() and end, unary calls go on. Returns when none is left or the time is
-  // over.
+  // No call is taken any more; streams see draining() and end, unary calls go on. Returns when none is left or the time
+  // is over.
   void Drain(absl::Duration patience);
   bool draining() const { return draining_; }
   int max_queued() const { return max_queued_; }

@@ -34,7 +34,8 @@ absl::Status CheckValue(std::string_view path, const google::protobuf::Value& va
         RETURN_IF_ERROR(CheckValue(Path(Path(path, "list_value.values"), i), value.list_value().values(i)));
       }
       return absl::OkStatus();
-    case Value::KIND_NOT_SET: break;
+    case Value::KIND_NOT_SET:
+      break;
   }
   return InvalidField(path, "has no value of any kind: use null_value for null");
 }
@@ -51,7 +52,9 @@ absl::Status CheckBytes(std::string_view path, std::string_view value, int64_t l
   return InvalidField(path, Concat(size, " bytes: must have ", least, " to ", most));
 }
 
-absl::Status CheckText(std::string_view path, std::string_view text) { return CheckBytes(path, text, 1, kMaxTextBytes); }
+absl::Status CheckText(std::string_view path, std::string_view text) {
+  return CheckBytes(path, text, 1, kMaxTextBytes);
+}
 
 absl::Status CheckDocumentId(std::string_view path, std::string_view id) {
   RETURN_IF_ERROR(CheckBytes(path, id, 1, kMaxDocumentIdBytes));

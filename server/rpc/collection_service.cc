@@ -105,7 +105,8 @@ absl::Status CollectionService::UpdateCollection(const Call& call, const v1::Upd
   }
   // Without an etag the one just read: the fields that are not in the mask must be the stored ones.
   int64_t etag = record.etag;
-  if (!request.etag().empty() && !absl::SimpleAtoi(request.etag(), &etag)) return InvalidField("etag", "is not an etag");
+  if (!request.etag().empty() && !absl::SimpleAtoi(request.etag(), &etag))
+    return InvalidField("etag", "is not an etag");
   ASSIGN_OR_RETURN(record, rooms_.meta->UpdateCollection(record, etag));
   return Fill(record, response);
 }
@@ -235,10 +236,13 @@ absl::Status CollectionService::CreateEvaluationSet(const Call& call, const v1::
     RETURN_IF_ERROR(rooms_.meta->GetCollection(call.tenant, collection).status());
     std::vector<EvaluationQuery> queries;
     for (const v1::EvaluationQuery& query : request.queries()) queries.push_back(FromProto(query));
-    const EvaluationSetRecord record{.tenant = call.tenant, .collection = collection, .id = id,
-                                     .create_time = absl::Now(), .query_count = request.queries_size()};
-    RETURN_IF_ERROR(rooms_.meta->CreateEvaluationSet(record, queries,
-                                                     idempotency.Answer(EvaluationSetNameOf(collection, id))));
+    const EvaluationSetRecord record{.tenant = call.tenant,
+                                     .collection = collection,
+                                     .id = id,
+                                     .create_time = absl::Now(),
+                                     .query_count = request.queries_size()};
+    RETURN_IF_ERROR(
+        rooms_.meta->CreateEvaluationSet(record, queries, idempotency.Answer(EvaluationSetNameOf(collection, id))));
   }
   ASSIGN_OR_RETURN(const EvaluationSetRecord stored, rooms_.meta->GetEvaluationSet(call.tenant, collection, id));
   ToProto(stored, response);

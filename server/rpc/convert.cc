@@ -47,7 +47,9 @@ void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out) {
 
 nlohmann::json ItemErrorJson(int index, const absl::Status& status) {
   const google::rpc::Status proto = ToStatusProto(status);
-  return {{"index", index}, {"code", proto.code()}, {"message", proto.message()},
+  return {{"index", index},
+          {"code", proto.code()},
+          {"message", proto.message()},
           {"field", FieldPath(status).value_or("")}};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Records to messages and back. Requests that come here were validated; messages are filled in place and start out empty.
+// Records to messages and back. Requests that come here were validated; messages are filled in place and start out
+// empty.
 
 #include <cstdint>
 #include <string>
@@ -80,7 +81,7 @@ absl::StatusOr<DocumentInput> FromProto(const v1::Document& document);  // Inval
 void ToProto(const EvaluationSetRecord& record, v1::EvaluationSet* out);
 EvaluationQuery FromProto(const v1::EvaluationQuery& query);
 absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request);
-void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer,
-             bool with_documents, v1::SearchResponse* out);
+void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer, bool with_documents,
+             v1::SearchResponse* out);
 
 }  // namespace tandem

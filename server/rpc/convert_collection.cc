@@ -63,7 +63,8 @@ absl::StatusOr<DocumentInput> FromProto(const v1::Document& document) {
   const auto status = google::protobuf::util::MessageToJsonString(document.payload(), &input.payload_json);
   if (!status.ok()) return InvalidField("payload", Concat("cannot be JSON: ", status.ToString()));
   if (input.payload_json.size() <= kMaxPayloadBytes) return input;
-  return InvalidField("payload", Concat(input.payload_json.size(), " bytes as JSON: must have at most ", kMaxPayloadBytes));
+  return InvalidField("payload",
+                      Concat(input.payload_json.size(), " bytes as JSON: must have at most ", kMaxPayloadBytes));
 }
 
 void ToProto(const EvaluationSetRecord& record, v1::EvaluationSet* out) {
@@ -99,8 +100,8 @@ absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request) {
   return query;
 }
 
-void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer,
-             bool with_documents, v1::SearchResponse* out) {
+void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer, bool with_documents,
+             v1::SearchResponse* out) {
   out->set_release(ReleaseNameOf(collection, answers.release));
   out->set_commit(answers.commit);
   out->set_search_id(answer.search_id);

@@ -14,7 +14,9 @@ namespace {
 
 void ToProto(const IndexSpec& spec, v1::IndexSpec* out) {
   switch (spec.kind) {
-    case IndexKind::kFlat: out->mutable_flat(); return;
+    case IndexKind::kFlat:
+      out->mutable_flat();
+      return;
     case IndexKind::kHnsw:
       out->mutable_hnsw()->set_m(spec.hnsw_m);
       out->mutable_hnsw()->set_ef_construction(spec.hnsw_ef_construction);

@@ -72,7 +72,9 @@ void ToProto(const DatasetRecord& record, v1::Dataset* out) {
 void ToProto(const Example& example, v1::Example* out) {
   const std::string second = example.positives.empty() ? "" : example.positives[0];
   switch (example.kind) {
-    case ExampleKind::kPair: ToProto(example, out->mutable_pair()); return;
+    case ExampleKind::kPair:
+      ToProto(example, out->mutable_pair());
+      return;
     case ExampleKind::kScoredPair:
       out->mutable_scored_pair()->set_first(example.anchor);
       out->mutable_scored_pair()->set_second(second);
@@ -115,7 +117,8 @@ Example FromProto(const v1::Example& example) {
       record.anchor = example.labelled_text().text();
       record.label = example.labelled_text().label();
       break;
-    case v1::Example::KIND_NOT_SET: break;  // Validate refuses it.
+    case v1::Example::KIND_NOT_SET:
+      break;  // Validate refuses it.
   }
   return record;
 }

@@ -34,9 +34,8 @@ absl::Status DatasetService::CreateDataset(const Call& call, const v1::CreateDat
     return absl::OkStatus();
   }
   const std::string id = request.dataset_id().empty() ? NewId() : request.dataset_id();
-  ASSIGN_OR_RETURN(const DatasetRecord record,
-                   rooms_.meta->CreateDataset(call.tenant, id, request.display_name(),
-                                              idempotency.Answer(DatasetName(id))));
+  ASSIGN_OR_RETURN(const DatasetRecord record, rooms_.meta->CreateDataset(call.tenant, id, request.display_name(),
+                                                                          idempotency.Answer(DatasetName(id))));
   ToProto(record, response);
   return absl::OkStatus();
 }
@@ -95,9 +94,9 @@ absl::Status DatasetService::Append(const Call& call, const std::string& dataset
       refused.Add(i, status);
     }
   }
-  ASSIGN_OR_RETURN(const AppendResult result,
-                   rooms_.meta->AppendExamples(call.tenant, dataset, request_id, request.sequence(), examples,
-                                               refused.ToJson()));
+  ASSIGN_OR_RETURN(
+      const AppendResult result,
+      rooms_.meta->AppendExamples(call.tenant, dataset, request_id, request.sequence(), examples, refused.ToJson()));
   response->set_sequence(request.sequence());
   response->set_commit(result.commit);
   response->set_accepted(result.accepted);

@@ -25,13 +25,13 @@ absl::StatusOr<EmbeddingService::LoadedModel> EmbeddingService::Load(const Call&
   return LoadedModel{RevisionNameOf(name.model, name.revision), std::move(encoder)};
 }
 
-absl::Status EmbeddingService::EmbedTexts(const Call& call, const v1::EmbedRequest& request,
-                                          EmbeddingPriority priority, v1::EmbedResponse* response) {
+absl::Status EmbeddingService::EmbedTexts(const Call& call, const v1::EmbedRequest& request, EmbeddingPriority priority,
+                                          v1::EmbedResponse* response) {
   ASSIGN_OR_RETURN(const LoadedModel model, Load(call, request.model()));
   const std::vector<std::string> texts(request.texts().begin(), request.texts().end());
-  ASSIGN_OR_RETURN(const EmbeddedTexts embedded,
-                   rooms_.embeddings->Embed(model.encoder, texts, static_cast<InputRole>(request.role()), priority,
-                                            call.deadline));
+  ASSIGN_OR_RETURN(
+      const EmbeddedTexts embedded,
+      rooms_.embeddings->Embed(model.encoder, texts, static_cast<InputRole>(request.role()), priority, call.deadline));
   response->set_model_revision(model.name);
   const auto dimensions = static_cast<size_t>(model.encoder->contract().dimensions);
   for (size_t i = 0; i < texts.size(); ++i) {

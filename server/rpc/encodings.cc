@@ -23,7 +23,7 @@ uint16_t ToHalf(float value) {
   const uint32_t magnitude = bits & 0x7fffffff;
   if (magnitude >= 0x7f800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
   if (magnitude >= 0x477ff000) return sign | 0x7c00;  // Rounds to above 65504.
-  if (magnitude < 0x38800000) {  // Subnormal: a multiple of 2^-24.
+  if (magnitude < 0x38800000) {                       // Subnormal: a multiple of 2^-24.
     const float scaled = std::bit_cast<float>(magnitude) * 0x1p24f;
     return sign | static_cast<uint16_t>(std::nearbyint(scaled));
   }
@@ -35,7 +35,8 @@ float FromHalf(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t magnitude = half & 0x7fff;
   if (magnitude >= 0x7c00) return std::bit_cast<float>(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-  if (magnitude < 0x400) return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-24f));
+  if (magnitude < 0x400)
+    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-24f));
   return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000));
 }
 
@@ -140,7 +141,8 @@ void EncodeVector(std::span<const float> values, v1::VectorEncoding encoding, v1
 absl::StatusOr<std::vector<float>> DecodeVector(std::string_view path, const v1::Vector& vector) {
   RETURN_IF_ERROR(CheckShape(path, vector));
   const bool packed = !vector.packed().empty();
-  std::vector<float> values = packed ? Unpack(vector) : std::vector<float>(vector.values().begin(), vector.values().end());
+  std::vector<float> values =
+      packed ? Unpack(vector) : std::vector<float>(vector.values().begin(), vector.values().end());
   for (size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i])) continue;
     return InvalidField(packed ? Below(path, "packed") : Concat(path, ".values[", i, "]"),

@@ -19,8 +19,8 @@ namespace tandem {
 // max|x| / 127, so a value is off by at most half a scale.
 void EncodeVector(std::span<const float> values, v1::VectorEncoding encoding, v1::Vector* out);
 
-// The values of a vector in a request. InvalidField below `path` ("vector"): no values or too many, both forms at once, a
-// length that does not fit the encoding, a value that is not finite, a scale without INT8, BINARY.
+// The values of a vector in a request. InvalidField below `path` ("vector"): no values or too many, both forms at once,
+// a length that does not fit the encoding, a value that is not finite, a scale without INT8, BINARY.
 absl::StatusOr<std::vector<float>> DecodeVector(std::string_view path, const v1::Vector& vector);
 
 }  // namespace tandem

@@ -1,6 +1,6 @@
 #pragma once
-// A request_id: the same id with the same content gets the same answer for a day. The answer is stored in the transaction of
-// the change, so it is there exactly when the change is.
+// A request_id: the same id with the same content gets the same answer for a day. The answer is stored in the
+// transaction of the change, so it is there exactly when the change is.
 //
 //   Idempotency idempotency(call, "CreateDataset", request);
 //   ASSIGN_OR_RETURN(const auto answer, idempotency.Find(meta));

@@ -1,6 +1,6 @@
 #pragma once
-// What AppendExamples and ImportDocuments share: the order of a stream's messages, and elements that are refused one by one
-// while the others are taken.
+// What AppendExamples and ImportDocuments share: the order of a stream's messages, and elements that are refused one by
+// one while the others are taken.
 
 #include <cstdint>
 #include <string>
@@ -21,8 +21,8 @@ class RepeatedPtrField;
 
 namespace tandem {
 
-// Within one stream sequences go up by one; a stream without a request_id begins with 1. (With one, storage knows where the
-// last stream ended.)
+// Within one stream sequences go up by one; a stream without a request_id begins with 1. (With one, storage knows where
+// the last stream ended.)
 absl::Status CheckSequence(int64_t sequence, int64_t last, bool has_request_id);
 
 // The refused elements of one message.

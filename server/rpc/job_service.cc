@@ -27,7 +27,8 @@ absl::Status JobService::GetJob(const Call& call, const v1::GetJobRequest& reque
   return absl::OkStatus();
 }
 
-absl::Status JobService::ListJobs(const Call& call, const v1::ListJobsRequest& request, v1::ListJobsResponse* response) {
+absl::Status JobService::ListJobs(const Call& call, const v1::ListJobsRequest& request,
+                                  v1::ListJobsResponse* response) {
   ASSIGN_OR_RETURN(Page page, ParsePage("jobs", request.page_size(), request.page_token()));
   const int size = page.size++;
   ASSIGN_OR_RETURN(const auto records, rooms_.meta->ListJobs(call.tenant, page));

@@ -1,6 +1,6 @@
 #pragma once
-// Every limit of the API in one place; GetServerInfo publishes the ones that clients plan with. The proto comments state the
-// same numbers.
+// Every limit of the API in one place; GetServerInfo publishes the ones that clients plan with. The proto comments
+// state the same numbers.
 
 #include <cstdint>
 
@@ -8,26 +8,26 @@
 
 namespace tandem {
 
-inline constexpr int64_t kMaxMessageBytes = 64 << 20;      // Of a request message.
-inline constexpr int64_t kMaxReplyBytes = 4 << 20;         // Of a unary reply: the default receive limit of gRPC clients.
-inline constexpr int64_t kMaxPageBytes = 3 << 20;          // A page ends early rather than reach kMaxReplyBytes.
-inline constexpr int kMaxTexts = 1024;                     // Of one Embed or Tokenize request.
+inline constexpr int64_t kMaxMessageBytes = 64 << 20;  // Of a request message.
+inline constexpr int64_t kMaxReplyBytes = 4 << 20;     // Of a unary reply: the default receive limit of gRPC clients.
+inline constexpr int64_t kMaxPageBytes = 3 << 20;      // A page ends early rather than reach kMaxReplyBytes.
+inline constexpr int kMaxTexts = 1024;                 // Of one Embed or Tokenize request.
 inline constexpr int64_t kMaxTextBytes = 1 << 20;
 inline constexpr int kMaxTopK = 1000;
 inline constexpr int kMaxOffset = 10'000;
 inline constexpr int kMaxEfSearch = 10'000;
-inline constexpr int kMaxSearches = 1000;                  // Of one BatchSearch.
-inline constexpr int kMaxQueryDocuments = 100;             // Of one DocumentsQuery.
+inline constexpr int kMaxSearches = 1000;       // Of one BatchSearch.
+inline constexpr int kMaxQueryDocuments = 100;  // Of one DocumentsQuery.
 inline constexpr int kMaxDimensions = 65'536;
 inline constexpr int kMaxDocumentsPerMessage = 10'000;
 inline constexpr int kMaxExamplesPerMessage = 10'000;
 inline constexpr int kMaxPositives = 64;
 inline constexpr int kMaxNegatives = 64;
 inline constexpr int kMaxEvaluationQueries = 100'000;
-inline constexpr int kMaxJudgements = 1000;                // Of one query.
+inline constexpr int kMaxJudgements = 1000;  // Of one query.
 inline constexpr int kMaxGrade = 100;
 inline constexpr int kMaxDocumentIdBytes = 256;
-inline constexpr int kMaxPayloadBytes = 64 << 10;          // As JSON.
+inline constexpr int kMaxPayloadBytes = 64 << 10;  // As JSON.
 inline constexpr int kMaxDisplayNameBytes = 256;
 inline constexpr int kMaxLabelBytes = 256;
 inline constexpr int kMaxRequestIdBytes = 64;
@@ -37,14 +37,16 @@ inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageTokenBytes = 1024;
 inline constexpr absl::Duration kMaxRollbackWindow = absl::Hours(30 * 24);
 
-inline constexpr int64_t kMaxChunkBytes = 1 << 20;         // Of one FileChunk, in and out.
+inline constexpr int64_t kMaxChunkBytes = 1 << 20;  // Of one FileChunk, in and out.
 inline constexpr int64_t kMaxModelBytes = int64_t{64} << 30;
 inline constexpr int kMaxModelFiles = 1000;
 inline constexpr int kMaxModelPathBytes = 255;
 
-inline constexpr int kMaxStreams = 256;                    // Streams open at once, each with a thread of its own.
-inline constexpr absl::Duration kStreamIdleLimit = absl::Minutes(10);  // A client that sends nothing for so long is cut off.
-inline constexpr absl::Duration kDefaultDeadline = absl::Hours(1);     // Of a unary call that brings none: no call waits for ever.
-inline constexpr absl::Duration kRetryDelay = absl::Seconds(1);        // What a full queue tells clients to wait.
+inline constexpr int kMaxStreams = 256;  // Streams open at once, each with a thread of its own.
+inline constexpr absl::Duration kStreamIdleLimit =
+    absl::Minutes(10);  // A client that sends nothing for so long is cut off.
+inline constexpr absl::Duration kDefaultDeadline =
+    absl::Hours(1);  // Of a unary call that brings none: no call waits for ever.
+inline constexpr absl::Duration kRetryDelay = absl::Seconds(1);  // What a full queue tells clients to wait.
 
 }  // namespace tandem

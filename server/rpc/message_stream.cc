@@ -1,14 +1,15 @@
 #include "server/rpc/message_stream.h"
 
-#include "server/base/strings.h"
 #include "absl/time/clock.h"
+#include "server/base/strings.h"
 #include "server/rpc/limits.h"
 #include "server/rpc/wire.h"
 
 namespace tandem {
 namespace {
 
-constexpr absl::Duration kDrainPoll = absl::Milliseconds(250);  // How late a waiting stream sees that the server drains.
+constexpr absl::Duration kDrainPoll =
+    absl::Milliseconds(250);  // How late a waiting stream sees that the server drains.
 
 }  // namespace
 

@@ -7,8 +7,8 @@
 //   }
 //   return stream->status();
 //
-// Used by one thread, the handler's. A slow reader holds the handler up in Write (flow control); a client that goes away
-// ends the wait.
+// Used by one thread, the handler's. A slow reader holds the handler up in Write (flow control); a client that goes
+// away ends the wait.
 
 #include <google/protobuf/message.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -44,8 +44,8 @@ class MessageStream {
 
   const CallPool* const pool_;
   absl::Status status_;
-  bool closed_ = false;         // A read is under way that nobody waits for: no other may begin.
-  grpc::ByteBuffer in_, out_;   // gRPC reads and writes them while a transfer is under way.
+  bool closed_ = false;        // A read is under way that nobody waits for: no other may begin.
+  grpc::ByteBuffer in_, out_;  // gRPC reads and writes them while a transfer is under way.
   absl::Mutex mutex_;
   Transfer read_ ABSL_GUARDED_BY(mutex_) = Transfer::kNone;
   Transfer write_ ABSL_GUARDED_BY(mutex_) = Transfer::kNone;

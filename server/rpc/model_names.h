@@ -10,8 +10,8 @@
 
 namespace tandem {
 
-// The revision that `name` ("models/{model}" or "models/{model}/revisions/{revision}") stands for now; NOT_FOUND when there
-// is none.
+// The revision that `name` ("models/{model}" or "models/{model}/revisions/{revision}") stands for now; NOT_FOUND when
+// there is none.
 inline absl::StatusOr<RevisionName> ResolveRevision(MetaStore* meta, std::string_view tenant, std::string_view path,
                                                     std::string_view name) {
   ASSIGN_OR_RETURN(RevisionName parsed, ParseModelOrRevision(path, name));

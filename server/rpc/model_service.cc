@@ -51,7 +51,8 @@ absl::Status ModelService::ImportModel(const Call& call, MessageStream* stream) 
   }
   ModelUpload upload(Directory(call, header.model_id(), id));
   RETURN_IF_ERROR(upload.Begin());
-  RETURN_IF_ERROR(header.directory().empty() ? Receive(stream, &upload) : CopyFrom(header.directory(), stream, &upload));
+  RETURN_IF_ERROR(header.directory().empty() ? Receive(stream, &upload)
+                                             : CopyFrom(header.directory(), stream, &upload));
   // A stream that was torn ends like one that was finished; but then nothing can be written to it.
   v1::ImportModelResponse response;
   response.set_bytes_received(upload.bytes());
@@ -112,7 +113,8 @@ absl::Status ModelService::ExportModel(const Call& call, const v1::ExportModelRe
   v1::ExportModelResponse message;
   std::error_code error;
   int64_t total = 0;
-  for (const std::string& file : files) total += static_cast<int64_t>(std::filesystem::file_size(directory / file, error));
+  for (const std::string& file : files)
+    total += static_cast<int64_t>(std::filesystem::file_size(directory / file, error));
   message.set_total_bytes(total);
   for (const std::string& file : files) RETURN_IF_ERROR(SendFile(directory, file, stream, &message));
   return absl::OkStatus();

@@ -23,9 +23,12 @@ class ModelService : public RpcService {
   absl::Status GetModel(const Call& call, const v1::GetModelRequest& request, v1::Model* response);
   absl::Status ListModels(const Call& call, const v1::ListModelsRequest& request, v1::ListModelsResponse* response);
   absl::Status DeleteModel(const Call& call, const v1::DeleteModelRequest& request, google::protobuf::Empty* response);
-  absl::Status GetModelRevision(const Call& call, const v1::GetModelRevisionRequest& request, v1::ModelRevision* response);
-  absl::Status ListModelRevisions(const Call& call, const v1::ListModelRevisionsRequest& request, v1::ListModelRevisionsResponse* response);
-  absl::Status DeleteModelRevision(const Call& call, const v1::DeleteModelRevisionRequest& request, google::protobuf::Empty* response);
+  absl::Status GetModelRevision(const Call& call, const v1::GetModelRevisionRequest& request,
+                                v1::ModelRevision* response);
+  absl::Status ListModelRevisions(const Call& call, const v1::ListModelRevisionsRequest& request,
+                                  v1::ListModelRevisionsResponse* response);
+  absl::Status DeleteModelRevision(const Call& call, const v1::DeleteModelRevisionRequest& request,
+                                   google::protobuf::Empty* response);
 
   std::filesystem::path Directory(const Call& call, std::string_view model, std::string_view revision);
   static absl::Status Receive(MessageStream* stream, ModelUpload* upload);

@@ -50,13 +50,15 @@ absl::Status ModelUpload::Append(std::string_view path, std::string_view data) {
     return InvalidField("chunk.data", Concat("more than ", kMaxModelBytes, " bytes in all files"));
   }
   file_.write(data.data(), static_cast<std::streamsize>(data.size()));
-  return file_ ? absl::OkStatus() : absl::ResourceExhaustedError(Concat("\"", path, "\" cannot be written: disk full?"));
+  return file_ ? absl::OkStatus()
+               : absl::ResourceExhaustedError(Concat("\"", path, "\" cannot be written: disk full?"));
 }
 
 absl::Status ModelUpload::EndFile() {
   if (!file_.is_open()) return absl::OkStatus();
   file_.close();
-  return file_ ? absl::OkStatus() : absl::ResourceExhaustedError(Concat("\"", path_, "\" cannot be written: disk full?"));
+  return file_ ? absl::OkStatus()
+               : absl::ResourceExhaustedError(Concat("\"", path_, "\" cannot be written: disk full?"));
 }
 
 absl::Status ModelUpload::CopyFrom(const fs::path& root, std::string_view directory) {

@@ -1,6 +1,6 @@
 #pragma once
-// One page of a list call. The caller asks storage for one record more than the page holds, so that a next page is known to
-// be there.
+// One page of a list call. The caller asks storage for one record more than the page holds, so that a next page is
+// known to be there.
 
 #include <cstdint>
 #include <string>
@@ -15,8 +15,8 @@
 namespace tandem {
 
 // Adds records until `size` are there or the next would take the page over kMaxPageBytes (the first is always added).
-// `convert(record, message)` fills one in. Returns the token of the next page, made of `key` of the last record added; empty
-// when all are there.
+// `convert(record, message)` fills one in. Returns the token of the next page, made of `key` of the last record added;
+// empty when all are there.
 template <class Record, class Message, class Convert, class Key>
 std::string FillPage(std::string_view list, int size, const std::vector<Record>& records,
                      google::protobuf::RepeatedPtrField<Message>* out, Convert convert, Key key) {

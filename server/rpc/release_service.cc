@@ -130,18 +130,18 @@ absl::Status ReleaseService::PromoteRelease(const Call& call, const v1::PromoteR
   Idempotency idempotency(call, "PromoteRelease", request);
   ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
   if (answer) return FillPromoted(call, *answer, response);
-  ASSIGN_OR_RETURN(const PromotionResult result,
-                   rooms_.collections->Promote(call.tenant, name.collection, name.release, Etag(request),
-                                               request.override_reason(), call.deadline,
-                                               idempotency.Answer(request.name())));
+  ASSIGN_OR_RETURN(
+      const PromotionResult result,
+      rooms_.collections->Promote(call.tenant, name.collection, name.release, Etag(request), request.override_reason(),
+                                  call.deadline, idempotency.Answer(request.name())));
   Fill(result.release, response->mutable_release());
   if (result.previous) Fill(*result.previous, response->mutable_previous());
   ToProto(name.collection, result.gate, response->mutable_gate());
   return absl::OkStatus();
 }
 
-// The answer to a repeated promotion: the releases as they are now. The figures of the gate are not stored; what it measured
-// of the release is its evaluation.
+// The answer to a repeated promotion: the releases as they are now. The figures of the gate are not stored; what it
+// measured of the release is its evaluation.
 absl::Status ReleaseService::FillPromoted(const Call& call, const std::string& name,
                                           v1::PromoteReleaseResponse* response) {
   ASSIGN_OR_RETURN(const ReleaseRecord release, Find(call, name));
@@ -167,7 +167,8 @@ absl::Status ReleaseService::ExportIndex(const Call& call, const v1::ExportIndex
                                    record.id);
   ASSIGN_OR_RETURN(const std::vector<int64_t> commits, directory.SealedCommits());
   if (commits.empty()) {
-    return absl::FailedPreconditionError(Concat(request.name(), " has no sealed index yet: export it once it is READY"));
+    return absl::FailedPreconditionError(
+        Concat(request.name(), " has no sealed index yet: export it once it is READY"));
   }
   // Both are opened before the first byte is sent: a newer seal may remove the directory, not open files.
   std::ifstream index(directory.SealedPath(commits[0]) / "index.faiss", std::ios::binary);

@@ -17,11 +17,14 @@ class ReleaseService : public RpcService {
  private:
   absl::Status CreateRelease(const Call& call, const v1::CreateReleaseRequest& request, v1::Release* response);
   absl::Status GetRelease(const Call& call, const v1::GetReleaseRequest& request, v1::Release* response);
-  absl::Status ListReleases(const Call& call, const v1::ListReleasesRequest& request, v1::ListReleasesResponse* response);
+  absl::Status ListReleases(const Call& call, const v1::ListReleasesRequest& request,
+                            v1::ListReleasesResponse* response);
   absl::Status CancelRelease(const Call& call, const v1::CancelReleaseRequest& request, v1::Release* response);
-  absl::Status DeleteRelease(const Call& call, const v1::DeleteReleaseRequest& request, google::protobuf::Empty* response);
+  absl::Status DeleteRelease(const Call& call, const v1::DeleteReleaseRequest& request,
+                             google::protobuf::Empty* response);
   absl::Status WatchRelease(const Call& call, const v1::WatchReleaseRequest& request, MessageStream* stream);
-  absl::Status PromoteRelease(const Call& call, const v1::PromoteReleaseRequest& request, v1::PromoteReleaseResponse* response);
+  absl::Status PromoteRelease(const Call& call, const v1::PromoteReleaseRequest& request,
+                              v1::PromoteReleaseResponse* response);
   absl::Status CompareReleases(const Call& call, const v1::CompareReleasesRequest& request, v1::Job* response);
   absl::Status ExportIndex(const Call& call, const v1::ExportIndexRequest& request, MessageStream* stream);
 

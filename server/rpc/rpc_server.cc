@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
@@ -23,11 +24,12 @@
 #include "server/rpc/search_service.h"
 #include "server/rpc/snapshot_service.h"
 #include "server/rpc/training_service.h"
+#include "spdlog/spdlog.h"
 
 namespace tandem {
 
-// Members are destroyed from the last to the first: the server, then the pool with the calls that it runs, then the services
-// that those calls use.
+// Members are destroyed from the last to the first: the server, then the pool with the calls that it runs, then the
+// services that those calls use.
 struct RpcServer::Rep {
   Rooms rooms;
   std::vector<std::unique_ptr<RpcService>> services;
@@ -38,6 +40,11 @@ struct RpcServer::Rep {
 };
 
 namespace {
+
+// protobuf writes a line for each request that is not UTF-8, which the client is told anyway.
+void LogProtobuf(google::protobuf::LogLevel, const char*, int, const std::string& message) {
+  spdlog::debug("protobuf: {}", message);
+}
 
 constexpr absl::Duration kLastAnswers = absl::Milliseconds(500);
 
@@ -69,6 +76,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   rep->rooms.pool = rep->pool.get();
   rep->services = MakeServices(rep->rooms);
 
+  google::protobuf::SetLogHandler(LogProtobuf);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -76,7 +84,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
   builder.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
   builder.SetMaxSendMessageSize(-1);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // Or two servers would share a port unnoticed.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);         // Or two servers would share a port unnoticed.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);  // Finds clients whose machine has gone.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   for (const auto& service : rep->services) {
@@ -85,7 +93,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   }
   rep->server = builder.BuildAndStart();
   if (rep->server == nullptr || port == 0) {
-    return absl::UnavailableError(Concat("--listen ", options.listen, ": cannot be listened to (in use, or no address?)"));
+    return absl::UnavailableError(
+        Concat("--listen ", options.listen, ": cannot be listened to (in use, or no address?)"));
   }
   rep->address = Concat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(rep)));

@@ -24,8 +24,8 @@ class RpcServer {
 
   const std::string& address() const;  // With the port that was bound: "127.0.0.1:41234".
 
-  // Health says NOT_SERVING, new calls get UNAVAILABLE, streams end, those under way have `patience` to end and are then
-  // cancelled. Returns when none is left.
+  // Health says NOT_SERVING, new calls get UNAVAILABLE, streams end, those under way have `patience` to end and are
+  // then cancelled. Returns when none is left.
   void Drain(absl::Duration patience);
 
  private:

@@ -9,8 +9,8 @@
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/server_context.h>
 
-#include "server/base/strings.h"
 #include "absl/time/clock.h"
+#include "server/base/strings.h"
 #include "server/rpc/limits.h"
 #include "server/rpc/status.h"
 #include "server/rpc/tenant.h"
@@ -85,7 +85,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
     const std::unique_ptr<Message> request(method_->request->New());
     const std::unique_ptr<Message> response(method_->response->New());
     RETURN_IF_ERROR(ParseMessage(*in_, request.get()));
-    RETURN_IF_ERROR(method_->handler(MakeCall(*context_, *pool_, absl::Now() + kDefaultDeadline), *request, response.get()));
+    RETURN_IF_ERROR(
+        method_->handler(MakeCall(*context_, *pool_, absl::Now() + kDefaultDeadline), *request, response.get()));
     RETURN_IF_ERROR(CheckReplySize(*response));
     *out_ = SerializeMessage(*response);
     return absl::OkStatus();
@@ -175,17 +176,16 @@ void RpcService::AddServerStream(std::string_view method, const Message& request
   AddMethod(new RpcServiceMethod(Path(method), RpcMethod::SERVER_STREAMING, nullptr));
   auto shared = std::make_shared<ServerStreamHandler>(std::move(handler));
   const Message* type = &request;
-  MarkMethodRawCallback(methods_++,
-                        new grpc::internal::CallbackServerStreamingHandler<ByteBuffer, ByteBuffer>(
-                            [shared, type, this](CallbackServerContext* context, const ByteBuffer* in) {
-                              auto* call = new ServerStreamCall(pool_, context);
-                              call->Start([shared, type, in](const Call& info, MessageStream* stream) {
-                                const std::unique_ptr<Message> parsed(type->New());
-                                RETURN_IF_ERROR(ParseMessage(*in, parsed.get()));
-                                return (*shared)(info, *parsed, stream);
-                              });
-                              return call;
-                            }));
+  MarkMethodRawCallback(methods_++, new grpc::internal::CallbackServerStreamingHandler<ByteBuffer, ByteBuffer>(
+                                        [shared, type, this](CallbackServerContext* context, const ByteBuffer* in) {
+                                          auto* call = new ServerStreamCall(pool_, context);
+                                          call->Start([shared, type, in](const Call& info, MessageStream* stream) {
+                                            const std::unique_ptr<Message> parsed(type->New());
+                                            RETURN_IF_ERROR(ParseMessage(*in, parsed.get()));
+                                            return (*shared)(info, *parsed, stream);
+                                          });
+                                          return call;
+                                        }));
 }
 
 void RpcService::AddTwoWayStream(std::string_view method, TwoWayHandler handler) {

@@ -1,8 +1,8 @@
 #pragma once
-// What every service is made of: methods that are registered by name with a handler of plain messages. The adaptors here take
-// the bytes from gRPC's callback API, run the handler on the CallPool, and send bytes or an error back. A unary or
-// server-streaming request is parsed and validated (validate.h) before its handler sees it; a handler of a two-way stream
-// validates what it reads.
+// What every service is made of: methods that are registered by name with a handler of plain messages. The adaptors
+// here take the bytes from gRPC's callback API, run the handler on the CallPool, and send bytes or an error back. A
+// unary or server-streaming request is parsed and validated (validate.h) before its handler sees it; a handler of a
+// two-way stream validates what it reads.
 //
 //   class DatasetService : public RpcService {
 //    public:

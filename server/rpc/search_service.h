@@ -14,7 +14,8 @@ class SearchService : public RpcService {
  private:
   absl::Status Search(const Call& call, const v1::SearchRequest& request, v1::SearchResponse* response);
   absl::Status BatchSearch(const Call& call, const v1::BatchSearchRequest& request, v1::BatchSearchResponse* response);
-  absl::Status SendFeedback(const Call& call, const v1::SendFeedbackRequest& request, google::protobuf::Empty* response);
+  absl::Status SendFeedback(const Call& call, const v1::SendFeedbackRequest& request,
+                            google::protobuf::Empty* response);
 
   const Rooms& rooms_;
 };

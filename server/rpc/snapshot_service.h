@@ -14,7 +14,6 @@ class SnapshotService : public RpcService {
  private:
   absl::Status CreateSnapshot(const Call& call, const v1::CreateSnapshotRequest& request, v1::Job* response);
   absl::Status RestoreSnapshot(const Call& call, const v1::RestoreSnapshotRequest& request, v1::Job* response);
-
 };
 
 }  // namespace tandem

@@ -1,7 +1,7 @@
 #pragma once
 // The one place where absl::Status becomes what a client sees: the gRPC code, the message, and in the trailer
-// grpc-status-details-bin a google.rpc.Status whose details are BadRequest (a field is at fault), RetryInfo (repeating may
-// help) or else ErrorInfo (the code's name as reason, domain "tandem").
+// grpc-status-details-bin a google.rpc.Status whose details are BadRequest (a field is at fault), RetryInfo (repeating
+// may help) or else ErrorInfo (the code's name as reason, domain "tandem").
 
 #include <string_view>
 

@@ -1,6 +1,7 @@
 #pragma once
-// One function a request message: OK, or InvalidField with the proto path of the first field at fault ("documents[3].id",
-// "options.batch_size"). What needs no look at stored things is checked here, before any work; the limits are in limits.h.
+// One function a request message: OK, or InvalidField with the proto path of the first field at fault
+// ("documents[3].id", "options.batch_size"). What needs no look at stored things is checked here, before any work; the
+// limits are in limits.h.
 
 #include "absl/status/status.h"
 

@@ -49,7 +49,9 @@ absl::Status ValidateQuery(const v1::EvaluationQuery& query, const std::string& 
 
 absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
   switch (request.query_case()) {
-    case v1::SearchRequest::kText: RETURN_IF_ERROR(CheckText("text", request.text())); break;
+    case v1::SearchRequest::kText:
+      RETURN_IF_ERROR(CheckText("text", request.text()));
+      break;
     case v1::SearchRequest::kVector:
       RETURN_IF_ERROR(ParseRevision("vector.model_revision", request.vector().model_revision()).status());
       RETURN_IF_ERROR(DecodeVector("vector.vector", request.vector().vector()).status());
@@ -68,8 +70,8 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
   if (request.has_min_score() && !std::isfinite(request.min_score())) {
     return InvalidField("min_score", Concat(request.min_score(), ": must be finite"));
   }
-  RETURN_IF_ERROR(CheckEnum("view", request.view(), v1::SearchRequest::View_IsValid(request.view()),
-                            "SearchRequest.View"));
+  RETURN_IF_ERROR(
+      CheckEnum("view", request.view(), v1::SearchRequest::View_IsValid(request.view()), "SearchRequest.View"));
   return request.has_ef_search() ? CheckRange("ef_search", request.ef_search(), 1, kMaxEfSearch) : absl::OkStatus();
 }
 
@@ -104,11 +106,12 @@ absl::Status Validate(const v1::ListCollectionsRequest& request) {
 absl::Status Validate(const v1::UpdateCollectionRequest& request) {
   ASSIGN_OR_RETURN(const std::string collection, ParseCollection("name", request.name()));
   const auto& paths = request.update_mask().paths();
-  if (paths.empty()) return InvalidField("update_mask", "must name at least one of display_name, gate, rollback_window");
+  if (paths.empty())
+    return InvalidField("update_mask", "must name at least one of display_name, gate, rollback_window");
   for (int i = 0; i < paths.size(); ++i) {
     if (paths[i] == "display_name" || paths[i] == "gate" || paths[i] == "rollback_window") continue;
-    return InvalidField(Path("update_mask.paths", i), Concat("\"", paths[i].substr(0, 80),
-                                                             "\": must be display_name, gate or rollback_window"));
+    return InvalidField(Path("update_mask.paths", i),
+                        Concat("\"", paths[i].substr(0, 80), "\": must be display_name, gate or rollback_window"));
   }
   RETURN_IF_ERROR(CheckMasked("display_name", !request.display_name().empty(), request));
   RETURN_IF_ERROR(CheckMasked("gate", request.has_gate(), request));

@@ -50,7 +50,8 @@ absl::Status ValidateIndex(const v1::IndexSpec& index) {
   if (hnsw.has_ef_construction()) {
     RETURN_IF_ERROR(CheckRange("index.hnsw.ef_construction", hnsw.ef_construction(), 8, 2000));
   }
-  return hnsw.has_ef_search() ? CheckRange("index.hnsw.ef_search", hnsw.ef_search(), 1, kMaxEfSearch) : absl::OkStatus();
+  return hnsw.has_ef_search() ? CheckRange("index.hnsw.ef_search", hnsw.ef_search(), 1, kMaxEfSearch)
+                              : absl::OkStatus();
 }
 
 }  // namespace

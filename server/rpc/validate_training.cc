@@ -68,7 +68,8 @@ absl::Status Validate(const v1::AppendExamplesRequest& request, bool first) {
 
 absl::Status Validate(const v1::Example& example) {
   switch (example.kind_case()) {
-    case v1::Example::kPair: return ValidatePair(example.pair());
+    case v1::Example::kPair:
+      return ValidatePair(example.pair());
     case v1::Example::kScoredPair:
       RETURN_IF_ERROR(CheckText("scored_pair.first", example.scored_pair().first()));
       RETURN_IF_ERROR(CheckText("scored_pair.second", example.scored_pair().second()));
@@ -81,7 +82,8 @@ absl::Status Validate(const v1::Example& example) {
     case v1::Example::kLabelledText:
       RETURN_IF_ERROR(CheckText("labelled_text.text", example.labelled_text().text()));
       return CheckBytes("labelled_text.label", example.labelled_text().label(), 1, kMaxLabelBytes);
-    case v1::Example::KIND_NOT_SET: break;
+    case v1::Example::KIND_NOT_SET:
+      break;
   }
   return InvalidField("kind", "one of pair, scored_pair, labelled_pair and labelled_text must be set");
 }

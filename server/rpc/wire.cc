@@ -22,14 +22,15 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::io::CodedInputStream;
 using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
 
 std::string Join(std::string_view prefix, std::string_view field) {
   return prefix.empty() ? std::string(field) : Concat(prefix, ".", field);
 }
 
-// The path of the first string below `type` whose bytes are not UTF-8; empty when there is none or the bytes are no message.
+// The path of the first string below `type` whose bytes are not UTF-8; empty when there is none or the bytes are no
+// message.
 std::string FindInvalidUtf8(std::string_view bytes, const Descriptor& type, const std::string& prefix, int depth) {
   if (depth > 100) return "";
   CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
@@ -103,7 +104,8 @@ absl::Status ExplainRefusal(std::string_view bytes, const Message& message) {
 absl::Status ParseMessage(const grpc::ByteBuffer& bytes, Message* message) {
   grpc::ByteBuffer copy = bytes;  // Shares the slices; the reader wants it mutable.
   grpc::ProtoBufferReader reader(&copy);
-  if (!reader.status().ok() || !message->ParseFromZeroCopyStream(&reader)) return ExplainRefusal(Bytes(bytes), *message);
+  if (!reader.status().ok() || !message->ParseFromZeroCopyStream(&reader))
+    return ExplainRefusal(Bytes(bytes), *message);
   return RefuseUnknownFields(*message, "");
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Messages and their bytes. Requests are parsed here and not by generated code, because gRPC answers bytes that protobuf
-// refuses with an UNIMPLEMENTED that says nothing; here the field is named. A field that this server does not know is
-// refused too: an option of a newer client must not be ignored.
+// Messages and their bytes. Requests are parsed here and not by generated code, because gRPC answers bytes that
+// protobuf refuses with an UNIMPLEMENTED that says nothing; here the field is named. A field that this server does not
+// know is refused too: an option of a newer client must not be ignored.
 
 #include <string>
 #include <string_view>

@@ -40,7 +40,8 @@ void AddDocument(Cases* cases, const std::string& method, const std::string& bef
   value("number_value: nan", ".number_value");
   value("number_value: inf", ".number_value");
   value("null_value: 5", ".null_value");
-  value("struct_value { fields { key: \"b\" value { number_value: nan } } }", ".struct_value.fields[\"b\"].number_value");
+  value("struct_value { fields { key: \"b\" value { number_value: nan } } }",
+        ".struct_value.fields[\"b\"].number_value");
   value("list_value { values { number_value: nan } }", ".list_value.values[0].number_value");
   add(good + "payload { fields { key: \"k\" value { string_value: " + Quoted(70'000) + " } } }", "payload");
 }
@@ -48,10 +49,14 @@ void AddDocument(Cases* cases, const std::string& method, const std::string& bef
 // Strings that can be wrong only by not being UTF-8.
 void AddPayloadBytes(Cases* cases, const std::string& method, const std::string& before) {
   const std::string document = before + " documents { id: \"d\" text: \"t\" payload { fields { ";
-  cases->push_back({method, {document + "key: \"k\" value { string_value: \"\\377\" } } } }"},
-                    "documents[0].payload.fields[0].value.string_value", ""});
-  cases->push_back({method, {document + "key: \"\\377\" value { bool_value: true } } } }"},
-                    "documents[0].payload.fields[0].key", ""});
+  cases->push_back({method,
+                    {document + "key: \"k\" value { string_value: \"\\377\" } } } }"},
+                    "documents[0].payload.fields[0].value.string_value",
+                    ""});
+  cases->push_back({method,
+                    {document + "key: \"\\377\" value { bool_value: true } } } }"},
+                    "documents[0].payload.fields[0].key",
+                    ""});
 }
 
 void AddGate(Cases* cases, const std::string& method, const std::string& more) {
@@ -176,10 +181,10 @@ void AddTraining(Cases* cases) {
   for (const char* bad : {"0", "-1", "1001", "nan", "inf"}) {
     cases->push_back({train, {good + "info_nce { scale: " + bad + " }"}, "info_nce.scale", ""});
   }
-  cases->push_back({train, {good + "info_nce { symmetric: true } options { batch_sampler: PLAIN }"}, "info_nce.symmetric",
-                    ""});
+  cases->push_back(
+      {train, {good + "info_nce { symmetric: true } options { batch_sampler: PLAIN }"}, "info_nce.symmetric", ""});
   const struct {
-    const char *field;
+    const char* field;
     std::vector<const char*> values;
   } options[] = {{"batch_size", {"0", "1", "4097", "-5"}},
                  {"epochs", {"0", "1001"}},
@@ -199,8 +204,10 @@ void AddTraining(Cases* cases) {
                  {"checkpoint_steps", {"0", "10000001"}}};
   for (const auto& option : options) {
     for (const char* value : option.values) {
-      cases->push_back({train, {good + "options { " + option.field + ": " + value + " }"},
-                        std::string("options.") + option.field, ""});
+      cases->push_back({train,
+                        {good + "options { " + option.field + ": " + value + " }"},
+                        std::string("options.") + option.field,
+                        ""});
     }
   }
   AddName(cases, "TrainingService/MineNegatives", "dataset", "collection: \"collections/c\"");
@@ -228,23 +235,27 @@ void AddModels(Cases* cases) {
   }
   cases->push_back({import, {"header { model_id: \"new\" revision_id: \"..\" }"}, "header.revision_id", ""});
   for (const char* bad : {"../m", "/etc", "a/../..", "no-such", "a//b", "a\\\\b", "escape", "."}) {
-    cases->push_back({import, {"header { model_id: \"new\" directory: \"" + std::string(bad) + "\" }"}, "header.directory",
-                      ""});
+    cases->push_back(
+        {import, {"header { model_id: \"new\" directory: \"" + std::string(bad) + "\" }"}, "header.directory", ""});
   }
   for (const char* bad : {"", "../x", "/etc/passwd", "a/../b", "a//b", "a/", "./a"}) {
     cases->push_back({import, {header, "chunk { path: \"" + std::string(bad) + "\" }"}, "chunk.path", ""});
   }
-  cases->push_back({import, {header, "chunk { path: \"a\" }", "chunk { path: \"b\" }", "chunk { path: \"a\" }"},
-                    "chunk.path", ""});
+  cases->push_back(
+      {import, {header, "chunk { path: \"a\" }", "chunk { path: \"b\" }", "chunk { path: \"a\" }"}, "chunk.path", ""});
   cases->push_back({import, {header, "chunk { path: \"a\" data: " + Quoted((1 << 20) + 1) + " }"}, "chunk.data", ""});
-  cases->push_back({import, {"header { model_id: \"new\" directory: \"tiny\" }", "chunk { path: \"a\" }"}, "chunk", ""});
+  cases->push_back(
+      {import, {"header { model_id: \"new\" directory: \"tiny\" }", "chunk { path: \"a\" }"}, "chunk", ""});
   for (const char* method : {"EmbeddingService/Embed", "EmbeddingService/EmbedStream"}) {
     AddTexts(cases, method);
     cases->push_back({method, {"model: \"models/m\" texts: \"t\" role: QUERY encoding: 17"}, "encoding", ""});
     std::string words;
     for (int i = 0; i < 2000; ++i) words += "w1 ";
-    cases->push_back({method, {"model: \"models/m\" role: QUERY texts: \"w1\" texts: \"" + words +
-                               "\" refuse_truncation: true"}, "texts[1]", "refuse_truncation"});
+    cases->push_back(
+        {method,
+         {"model: \"models/m\" role: QUERY texts: \"w1\" texts: \"" + words + "\" refuse_truncation: true"},
+         "texts[1]",
+         "refuse_truncation"});
   }
   AddTexts(cases, "EmbeddingService/Tokenize");
 }
@@ -253,8 +264,10 @@ void AddCollections(Cases* cases) {
   const std::string service = "CollectionService/", in_c = "collection: \"collections/c\" ";
   cases->push_back({service + "CreateCollection", {"collection_id: \"Upper\""}, "collection_id", ""});
   cases->push_back({service + "CreateCollection", {"display_name: " + Quoted(257)}, "display_name", ""});
-  cases->push_back({service + "CreateCollection", {"gate { evaluation_set: \"collections/c/evaluationSets/e\" }"},
-                    "gate.evaluation_set", ""});
+  cases->push_back({service + "CreateCollection",
+                    {"gate { evaluation_set: \"collections/c/evaluationSets/e\" }"},
+                    "gate.evaluation_set",
+                    ""});
   cases->push_back({service + "CreateCollection", {"request_id: " + Quoted(65)}, "request_id", ""});
   AddGate(cases, service + "CreateCollection", "");
   for (const char* method : {"GetCollection", "DeleteCollection", "GetEvaluationSet", "DeleteEvaluationSet"}) {
@@ -270,8 +283,10 @@ void AddCollections(Cases* cases) {
   cases->push_back({update, {name + "update_mask { paths: \"gate\" } display_name: \"x\""}, "display_name", ""});
   cases->push_back({update, {name + "update_mask { paths: \"display_name\" } gate { }"}, "gate", ""});
   cases->push_back({update, {name + mask + "gate { evaluation_set: \"e\" }"}, "gate.evaluation_set", ""});
-  cases->push_back({update, {name + mask + "gate { evaluation_set: \"collections/x/evaluationSets/e\" }"},
-                    "gate.evaluation_set", ""});
+  cases->push_back({update,
+                    {name + mask + "gate { evaluation_set: \"collections/x/evaluationSets/e\" }"},
+                    "gate.evaluation_set",
+                    ""});
   cases->push_back({update, {name + mask + "etag: \"x\""}, "etag", ""});
   AddGate(cases, update, name + mask);
   const std::string upsert = service + "UpsertDocuments", import = service + "ImportDocuments";
@@ -302,24 +317,34 @@ void AddCollections(Cases* cases) {
   AddName(cases, service + "DeleteDocuments", "collection", "ids: \"a\"");
   cases->push_back({service + "DeleteDocuments", {in_c}, "ids", ""});
   cases->push_back({service + "DeleteDocuments", {in_c + "ids: \"a\" ids: \"\""}, "ids[1]", ""});
-  const std::string set = service + "CreateEvaluationSet", query = "queries { text: \"q\" judgements { document: \"a\" grade: 1 } } ";
+  const std::string set = service + "CreateEvaluationSet",
+                    query = "queries { text: \"q\" judgements { document: \"a\" grade: 1 } } ";
   AddName(cases, set, "collection", query);
   cases->push_back({set, {in_c + query + "evaluation_set_id: \"Upper\""}, "evaluation_set_id", ""});
   cases->push_back({set, {in_c + query + "request_id: " + Quoted(65)}, "request_id", ""});
   cases->push_back({set, {in_c}, "queries", ""});
-  cases->push_back({set, {in_c + query + "queries { judgements { document: \"a\" grade: 1 } }"}, "queries[1].text", ""});
+  cases->push_back(
+      {set, {in_c + query + "queries { judgements { document: \"a\" grade: 1 } }"}, "queries[1].text", ""});
   cases->push_back({set, {in_c + "queries { text: \"q\" }"}, "queries[0].judgements", ""});
-  cases->push_back({set, {in_c + "queries { text: \"q\" judgements { grade: 1 } }"}, "queries[0].judgements[0].document", ""});
+  cases->push_back(
+      {set, {in_c + "queries { text: \"q\" judgements { grade: 1 } }"}, "queries[0].judgements[0].document", ""});
   for (const char* bad : {"0", "-1", "101"}) {
-    cases->push_back({set, {in_c + "queries { text: \"q\" judgements { document: \"a\" grade: " + bad + " } }"},
-                      "queries[0].judgements[0].grade", ""});
+    cases->push_back({set,
+                      {in_c + "queries { text: \"q\" judgements { document: \"a\" grade: " + bad + " } }"},
+                      "queries[0].judgements[0].grade",
+                      ""});
   }
-  cases->push_back({set, {in_c + "queries { text: \"q\" judgements { document: \"a\" grade: 1 } judgements { document: \"a\" "
-                                 "grade: 2 } }"}, "queries[0].judgements[1].document", ""});
+  cases->push_back(
+      {set,
+       {in_c + "queries { text: \"q\" judgements { document: \"a\" grade: 1 } judgements { document: \"a\" "
+               "grade: 2 } }"},
+       "queries[0].judgements[1].document",
+       ""});
 }
 
 void AddReleases(Cases* cases) {
-  const std::string service = "ReleaseService/", in_c = "collection: \"collections/c\" ", model = "model_revision: \"models/m\" ";
+  const std::string service = "ReleaseService/", in_c = "collection: \"collections/c\" ",
+                    model = "model_revision: \"models/m\" ";
   const std::string create = service + "CreateRelease";
   AddName(cases, create, "collection", model);
   AddName(cases, create, "model_revision", in_c);
@@ -327,11 +352,14 @@ void AddReleases(Cases* cases) {
   cases->push_back({create, {in_c + model + "request_id: " + Quoted(65)}, "request_id", ""});
   cases->push_back({create, {in_c + model + "index { hnsw { m: 3 } }"}, "index.hnsw.m", ""});
   cases->push_back({create, {in_c + model + "index { hnsw { m: 129 } }"}, "index.hnsw.m", ""});
-  cases->push_back({create, {in_c + model + "index { hnsw { ef_construction: 7 } }"}, "index.hnsw.ef_construction", ""});
-  cases->push_back({create, {in_c + model + "index { hnsw { ef_construction: 2001 } }"}, "index.hnsw.ef_construction", ""});
+  cases->push_back(
+      {create, {in_c + model + "index { hnsw { ef_construction: 7 } }"}, "index.hnsw.ef_construction", ""});
+  cases->push_back(
+      {create, {in_c + model + "index { hnsw { ef_construction: 2001 } }"}, "index.hnsw.ef_construction", ""});
   cases->push_back({create, {in_c + model + "index { hnsw { ef_search: 0 } }"}, "index.hnsw.ef_search", ""});
   cases->push_back({create, {in_c + model + "index { hnsw { ef_search: 10001 } }"}, "index.hnsw.ef_search", ""});
-  for (const char* method : {"GetRelease", "CancelRelease", "DeleteRelease", "WatchRelease", "PromoteRelease", "ExportIndex"}) {
+  for (const char* method :
+       {"GetRelease", "CancelRelease", "DeleteRelease", "WatchRelease", "PromoteRelease", "ExportIndex"}) {
     AddName(cases, service + method, "name");
   }
   AddName(cases, service + "ListReleases", "collection");
@@ -341,17 +369,20 @@ void AddReleases(Cases* cases) {
   cases->push_back({promote, {name + "override_reason: " + Quoted(1025)}, "override_reason", ""});
   cases->push_back({promote, {name + "request_id: " + Quoted(65)}, "request_id", ""});
   const std::string compare = service + "CompareReleases", first = "first: \"collections/c/releases/a\" ";
-  const std::string second = "second: \"collections/c/releases/b\" ", set = "evaluation_set: \"collections/c/evaluationSets/e\" ";
+  const std::string second = "second: \"collections/c/releases/b\" ",
+                    set = "evaluation_set: \"collections/c/evaluationSets/e\" ";
   AddName(cases, compare, "first", second + set);
   AddName(cases, compare, "second", first + set);
   AddName(cases, compare, "evaluation_set", first + second);
   cases->push_back({compare, {first + set + "second: \"collections/c/releases/a\""}, "second", ""});
   cases->push_back({compare, {first + set + "second: \"collections/x/releases/b\""}, "second", ""});
-  cases->push_back({compare, {first + second + "evaluation_set: \"collections/x/evaluationSets/e\""}, "evaluation_set", ""});
+  cases->push_back(
+      {compare, {first + second + "evaluation_set: \"collections/x/evaluationSets/e\""}, "evaluation_set", ""});
 }
 
 void AddSearches(Cases* cases) {
-  const std::string in_c = "collection: \"collections/c\" ", search = "SearchService/Search", batch = "SearchService/BatchSearch";
+  const std::string in_c = "collection: \"collections/c\" ", search = "SearchService/Search",
+                    batch = "SearchService/BatchSearch";
   AddName(cases, search, "collection", "text: \"q\"");
   cases->push_back({search, {in_c + "text: \"q\" min_commit: -1"}, "min_commit", ""});
   AddSearch(cases, search, in_c, "", "");
@@ -371,9 +402,11 @@ void AddSearches(Cases* cases) {
 void AddServer(Cases* cases) {
   const std::string snapshot = "snapshot_id: \"s\" ";
   AddName(cases, "SnapshotService/CreateSnapshot", "collection", snapshot);
-  cases->push_back({"SnapshotService/CreateSnapshot", {"collection: \"collections/c\" snapshot_id: \"../s\""}, "snapshot_id", ""});
+  cases->push_back(
+      {"SnapshotService/CreateSnapshot", {"collection: \"collections/c\" snapshot_id: \"../s\""}, "snapshot_id", ""});
   cases->push_back({"SnapshotService/RestoreSnapshot", {"collection_id: \"c\" snapshot_id: \"\""}, "snapshot_id", ""});
-  cases->push_back({"SnapshotService/RestoreSnapshot", {snapshot + "collection_id: \"collections/c\""}, "collection_id", ""});
+  cases->push_back(
+      {"SnapshotService/RestoreSnapshot", {snapshot + "collection_id: \"collections/c\""}, "collection_id", ""});
   const std::string create = "AdminService/CreateApiKey", role = "role: READER ", tenant = "tenant: \"t\" ";
   cases->push_back({create, {role + tenant + "api_key_id: \"Upper\""}, "api_key_id", ""});
   cases->push_back({create, {tenant}, "role", ""});

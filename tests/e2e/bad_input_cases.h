@@ -9,8 +9,8 @@ namespace tandem::test {
 struct BadInput {
   std::string method;                 // "DatasetService/GetDataset"
   std::vector<std::string> messages;  // Text format; several on a stream.
-  std::string path;                   // What BadRequest must name; of a refused element of a stream, with its place in front.
-  std::string covers;                 // The field that the case is about, when `path` names another one.
+  std::string path;    // What BadRequest must name; of a refused element of a stream, with its place in front.
+  std::string covers;  // The field that the case is about, when `path` names another one.
 };
 
 std::vector<BadInput> BadInputs();

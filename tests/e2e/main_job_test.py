@@ -22,6 +22,12 @@ def jsonl(path, rows):
     return path
 
 
+def tensors(directory):
+    """Names in model.safetensors: 8 bytes of length, then a JSON header."""
+    with open(directory / "model.safetensors", "rb") as file:
+        return set(json.loads(file.read(int.from_bytes(file.read(8), "little")))) - {"__metadata__"}
+
+
 class MainJobTest(unittest.TestCase):
     def tandem(self, *arguments, code=0):
         result = subprocess.run([BIN / "tandem", "--server", self.server.address, "--json", *map(str, arguments)],
@@ -72,6 +78,7 @@ class MainJobTest(unittest.TestCase):
 
             exported = files / "exported"
             self.tandem("model", "export", "minilm", exported)
+            self.assertEqual(tensors(exported), tensors(MODEL_DIR) - {"embeddings.position_ids"})
             self.tandem("model", "import", exported, "--model", "copy")
             texts = ["my router is slow", "报告丢失的笔记本电脑"]
             one, two = (self.tandem("embed", "--model", m, "--role", "query", *texts) for m in ("minilm", "copy"))

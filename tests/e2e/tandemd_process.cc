@@ -66,7 +66,8 @@ TandemdProcess::TandemdProcess(const std::vector<std::string>& flags) {
                                         "--data-dir=" + (directory() / "data").string()};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   pid_ = Spawn(arguments, {}, directory() / "log");
-  for (const absl::Time limit = absl::Now() + absl::Seconds(60); address_.empty(); absl::SleepFor(absl::Milliseconds(20))) {
+  for (const absl::Time limit = absl::Now() + absl::Seconds(60); address_.empty();
+       absl::SleepFor(absl::Milliseconds(20))) {
     std::ifstream(port_file) >> address_;
     if (address_.empty() && (waitpid(pid_, nullptr, WNOHANG) == pid_ || absl::Now() > limit)) {
       std::cerr << "tandemd did not start:\n" << Contents(directory() / "log");

@@ -15,7 +15,8 @@ namespace tandem::test {
 
 class TandemdProcess {
  public:
-  // Starts it with `flags` besides --listen, --port-file and --data-dir, and waits until it answers. Dies when it does not.
+  // Starts it with `flags` besides --listen, --port-file and --data-dir, and waits until it answers. Dies when it does
+  // not.
   explicit TandemdProcess(const std::vector<std::string>& flags);
   ~TandemdProcess();  // Kills it unless Stop was called.
 
@@ -37,9 +38,9 @@ class TandemdProcess {
 
 struct RawReply {
   grpc::Status status;
-  google::rpc::Status details;         // Of grpc-status-details-bin.
-  std::vector<std::string> messages;   // Serialised.
-  std::string FieldPath() const;       // Of the first BadRequest violation; empty when there is none.
+  google::rpc::Status details;        // Of grpc-status-details-bin.
+  std::vector<std::string> messages;  // Serialised.
+  std::string FieldPath() const;      // Of the first BadRequest violation; empty when there is none.
 };
 
 // Sends the messages to "tandem.v1.<method>" ("DatasetService/GetDataset"), half-closes, reads to the end.

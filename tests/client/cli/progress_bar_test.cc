@@ -8,6 +8,7 @@
 
 #include "client/cli/display_width.h"
 #include "client/cli/format.h"
+#include "client/cli/outage.h"
 
 namespace tandem::cli {
 namespace {
@@ -117,6 +118,20 @@ TEST_F(ProgressBarTest, OnATerminalTheLineIsRewrittenAndSayStandsAboveIt) {
   EXPECT_THAT(written, StartsWith("\ruploading"));
   EXPECT_THAT(written, HasSubstr("\r\x1b[Khello\n\r"));
   EXPECT_EQ(written.back(), '\n');
+}
+
+TEST_F(ProgressBarTest, AnOutageIsSaidOnceUntilItIsOver) {
+  {
+    ProgressBar bar(Output(false), "uploading", "documents");
+    Outage outage(&bar);
+    const absl::Status error = absl::UnavailableError("gone\n  advice");
+    outage.Broken(error);
+    outage.Broken(error);
+    outage.Over();
+    outage.Broken(error);
+  }
+  const std::string line = "the connection broke (gone); going on as soon as the server answers\n";
+  EXPECT_EQ(Written(), line + line);
 }
 
 TEST_F(ProgressBarTest, WithoutUpdatesNothingIsWritten) {

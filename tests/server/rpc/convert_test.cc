@@ -24,11 +24,10 @@ T Parse(const std::string& text) {
 }
 
 TEST(ConvertTest, EveryKindOfExampleComesBack) {
-  for (const char* text : {"pair { anchor: 'a' positives: 'p' positives: 'q' negatives: 'n' }",
-                           "scored_pair { first: 'a' second: 'b' score: 0.5 }",
-                           "labelled_pair { first: 'a' second: 'b' similar: false }",
-                           "labelled_pair { first: 'a' second: 'b' similar: true }",
-                           "labelled_text { text: 'a' label: 'l' }"}) {
+  for (const char* text :
+       {"pair { anchor: 'a' positives: 'p' positives: 'q' negatives: 'n' }",
+        "scored_pair { first: 'a' second: 'b' score: 0.5 }", "labelled_pair { first: 'a' second: 'b' similar: false }",
+        "labelled_pair { first: 'a' second: 'b' similar: true }", "labelled_text { text: 'a' label: 'l' }"}) {
     const auto example = Parse<v1::Example>(text);
     EXPECT_TRUE(Validate(example).ok());
     v1::Example again;
@@ -54,7 +53,8 @@ TEST(ConvertTest, TrainingOptionsThatAreNotSetKeepTheirDefaults) {
   const TrainerOptions defaults;
   EXPECT_EQ(ToJson(ToTrainerOptions(v1::TrainRequest())), ToJson(defaults));
   const auto request = Parse<v1::TrainRequest>(
-      "info_nce { scale: 5 symmetric: true } options { batch_size: 8 max_steps: 7 schedule: COSINE keep: LAST order: GIVEN }");
+      "info_nce { scale: 5 symmetric: true } options { batch_size: 8 max_steps: 7 schedule: COSINE keep: LAST order: "
+      "GIVEN }");
   const TrainerOptions options = ToTrainerOptions(request);
   EXPECT_EQ(options.scale, 5);
   EXPECT_TRUE(options.symmetric);

@@ -41,9 +41,20 @@ TEST(EncodingsTest, HalfPrecisionRoundsToNearestEven) {
   const struct {
     float value;
     uint16_t bits;
-  } cases[] = {{0.0f, 0x0000},     {-0.0f, 0x8000},   {1.0f, 0x3C00},        {65504.0f, 0x7BFF},  {65520.0f, 0x7C00},
-               {65519.0f, 0x7BFF}, {0.1f, 0x2E66},    {0x1p-24f, 0x0001},    {0x1p-25f, 0x0000},  {0x1.8p-24f, 0x0002},
-               {0x1p-14f, 0x0400}, {1.0f + 0x1p-11f, 0x3C00}, {1.0f + 0x3p-11f, 0x3C02}, {-1.0f / 3, 0xB555}};
+  } cases[] = {{0.0f, 0x0000},
+               {-0.0f, 0x8000},
+               {1.0f, 0x3C00},
+               {65504.0f, 0x7BFF},
+               {65520.0f, 0x7C00},
+               {65519.0f, 0x7BFF},
+               {0.1f, 0x2E66},
+               {0x1p-24f, 0x0001},
+               {0x1p-25f, 0x0000},
+               {0x1.8p-24f, 0x0002},
+               {0x1p-14f, 0x0400},
+               {1.0f + 0x1p-11f, 0x3C00},
+               {1.0f + 0x3p-11f, 0x3C02},
+               {-1.0f / 3, 0xB555}};
   for (const auto& [value, bits] : cases) {
     v1::Vector vector;
     EncodeVector(std::vector<float>{value}, v1::FLOAT16, &vector);

@@ -18,7 +18,10 @@ TEST(WireTest, AMessageComesBackFromItsBytes) {
 
 TEST(WireTest, InvalidUtf8NamesItsField) {
   v1::AppendExamplesRequest request;
-  const std::string positive = "\x12\x01\xFF", pair = "\x0A\x01" "a" + positive;
+  const std::string positive = "\x12\x01\xFF", pair =
+                                                   "\x0A\x01"
+                                                   "a" +
+                                                   positive;
   const std::string example = std::string("\x0A") + static_cast<char>(pair.size()) + pair;
   const std::string bytes = std::string("\x22") + static_cast<char>(example.size()) + example;
   EXPECT_EQ(FieldPath(ParseMessage(bytes, &request)), "examples[0].pair.positives[0]");
@@ -48,11 +51,12 @@ TEST(WireTest, TheFingerprintIsOfTheContentWithoutTheRequestId) {
 }
 
 TEST(WireTest, Utf8IsWhatRfc3629Says) {
-  for (const char* good : {"", "a", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF"}) {
+  for (const char* good :
+       {"", "a", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF"}) {
     EXPECT_TRUE(IsUtf8(good)) << good;
   }
-  for (const char* bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80",
-                          "\xC3", "\xE2\x82", "a\xFF"}) {
+  for (const char* bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+                          "\xF5\x80", "\xC3", "\xE2\x82", "a\xFF"}) {
     EXPECT_FALSE(IsUtf8(bad));
     EXPECT_TRUE(IsUtf8(ReplaceInvalidUtf8(bad)));
   }
