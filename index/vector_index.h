@@ -1,14 +1,14 @@
 #pragma once
 // One release's vectors: a sealed part (an immutable FAISS index with its raw vectors, on disk), a fresh part (flat, in
-// memory, everything after the seal) and tombstones. A vector is known by its label, an int64 that only grows: the commit of
-// its document version. Scores are "higher is better" under both metrics.
+// memory, everything after the seal) and tombstones. A vector is known by its label, an int64 that only grows: the
+// commit of its document version. Scores are "higher is better" under both metrics.
 //
 // Threads: one writer (Apply, AdoptSealed) and any number of readers. A reader takes a Snapshot and keeps it as long as
 // it likes; it sees exactly the state at snapshot.commit() while the writer goes on. No lock is held during a search.
 //
-// A sealed directory: index.faiss (FAISS's own format), labels.i64 (little-endian, ascending), vectors.f32 (row-major, same
-// order, mmapped), manifest.json {format, commit, count, dimensions, metric, options, crc32c of each file}. The rows are
-// in label order, so row i of the FAISS index has label labels[i].
+// A sealed directory: index.faiss (FAISS's own format), labels.i64 (little-endian, ascending), vectors.f32 (row-major,
+// same order, mmapped), manifest.json {format, commit, count, dimensions, metric, options, crc32c of each file}. The
+// rows are in label order, so row i of the FAISS index has label labels[i].
 
 #include <cstdint>
 #include <filesystem>
@@ -57,8 +57,8 @@ class IndexSnapshot {
   int64_t fresh_count() const;
   int64_t tombstone_count() const;
 
-  // Best first; ties by smaller label. `query` has `dimensions` floats, all finite; a zero vector is allowed. One thread.
-  // With exact or kFlat never fewer than min(k, size) hits unless min_score cuts.
+  // Best first; ties by smaller label. `query` has `dimensions` floats, all finite; a zero vector is allowed. One
+  // thread. With exact or kFlat never fewer than min(k, size) hits unless min_score cuts.
   absl::StatusOr<std::vector<ScoredLabel>> Search(std::span<const float> query, const VectorSearch& search) const;
 
   // The stored vector, alive as long as the snapshot; nullopt when a search cannot find the label.
@@ -81,19 +81,19 @@ class VectorIndex {
   const VectorIndexOptions& options() const;
   std::shared_ptr<const IndexSnapshot> snapshot() const;
 
-  // Adds labels.size() vectors (row-major; labels ascending, above all before; finite values), removes `removed` (labels
-  // that are not there are passed over: they were never embedded) and becomes visible as one step with `commit`, which is
-  // not below any label nor the last commit.
+  // Adds labels.size() vectors (row-major; labels ascending, above all before; finite values), removes `removed`
+  // (labels that are not there are passed over: they were never embedded) and becomes visible as one step with
+  // `commit`, which is not below any label nor the last commit.
   absl::Status Apply(int64_t commit, std::span<const int64_t> labels, std::span<const float> vectors,
                      std::span<const int64_t> removed);
 
-  // Builds the sealed form of a snapshot's live vectors in `directory` (exists, empty; files are not fsynced: publish it).
-  // Long work that needs no lock: readers and the writer go on. `threads` for building HNSW.
+  // Builds the sealed form of a snapshot's live vectors in `directory` (exists, empty; files are not fsynced: publish
+  // it). Long work that needs no lock: readers and the writer go on. `threads` for building HNSW.
   static absl::Status WriteSealed(const IndexSnapshot& snapshot, const VectorIndexOptions& options,
                                   const std::filesystem::path& directory, int threads);
 
-  // Opens a directory that WriteSealed made of an earlier snapshot of this index and puts it in place of everything up to
-  // its commit; what Apply brought after that commit stays. Tombstones since are carried over.
+  // Opens a directory that WriteSealed made of an earlier snapshot of this index and puts it in place of everything up
+  // to its commit; what Apply brought after that commit stays. Tombstones since are carried over.
   absl::Status AdoptSealed(const std::filesystem::path& directory);
 
  private:

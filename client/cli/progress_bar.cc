@@ -18,6 +18,7 @@ namespace {
 constexpr int kLongestBar = 30;
 constexpr int kShortestBar = 8;
 constexpr absl::Duration kRedraw = absl::Milliseconds(100);
+constexpr absl::Duration kRateWindow = absl::Seconds(10);
 constexpr absl::Duration kLogEvery = absl::Seconds(5);
 
 std::optional<double> Fraction(const ProgressView& view) {
@@ -101,17 +102,27 @@ void ProgressBar::Update(ProgressView view) {
   view.unit = view_.unit;
   view_ = std::move(view);
   if (!start_) {
-    start_ = now;
+    start_ = older_ = newer_ = Mark{now, view_.done};
     if (!output_.interactive) drawn_ = now;
-    start_done_ = view_.done;
   }
-  const double seconds = absl::ToDoubleSeconds(now - *start_);
-  if (!view_.per_second && seconds > 0.2) view_.per_second = (view_.done - start_done_) / seconds;
+  if (now - newer_.time >= kRateWindow) {
+    older_ = newer_;
+    newer_ = Mark{now, view_.done};
+  }
+  own_rate_ = !view_.per_second;
+  if (own_rate_) view_.per_second = RateSince(older_, now);
+  const double seconds = absl::ToDoubleSeconds(now - start_->time);
   const std::optional<double> fraction = Fraction(view_);
   if (!view_.left && fraction && *fraction > 0.01 && seconds > 1) {
     view_.left = absl::Seconds(seconds * (1 - *fraction) / *fraction);
   }
   if (now - drawn_ >= (output_.interactive ? kRedraw : kLogEvery)) Draw();
+}
+
+std::optional<double> ProgressBar::RateSince(const Mark& mark, absl::Time now) const {
+  const double seconds = absl::ToDoubleSeconds(now - mark.time);
+  if (seconds < 0.2) return std::nullopt;
+  return (view_.done - mark.done) / seconds;
 }
 
 void ProgressBar::Say(absl::string_view line) {
@@ -124,8 +135,9 @@ void ProgressBar::Say(absl::string_view line) {
 void ProgressBar::Finish() {
   if (finished_) return;
   finished_ = true;
-  if (!start_ || (!output_.interactive && drawn_ == *start_)) return;
+  if (!start_ || (!output_.interactive && drawn_ == start_->time)) return;
   view_.left.reset();
+  if (own_rate_) view_.per_second = RateSince(*start_, output_.now());  // Of all.
   Draw();
   if (output_.interactive) absl::FPrintF(output_.file, "\n");
   std::fflush(output_.file);

@@ -58,12 +58,19 @@ class ProgressBar {
   void Finish();
 
  private:
+  struct Mark {
+    absl::Time time;
+    double done = 0;
+  };
   void Draw();
+  // In units a second; nullopt while too little time has passed.
+  std::optional<double> RateSince(const Mark& mark, absl::Time now) const;
 
   const ProgressOutput output_;
   ProgressView view_;
-  std::optional<absl::Time> start_;
-  double start_done_ = 0;
+  std::optional<Mark> start_;
+  Mark older_, newer_;     // The rate shown is the one since older_, ten to twenty seconds ago.
+  bool own_rate_ = false;  // The view brought none.
   absl::Time drawn_ = absl::InfinitePast();
   bool line_open_ = false;
   bool finished_ = false;

@@ -1,6 +1,6 @@
 #pragma once
-// What a model revision does to a text to make a vector. Frozen in the revision, copied into each release, applied by one
-// function (server/encoder) that trainer and server share. See EmbeddingContract in proto/tandem/v1/types.proto.
+// What a model revision does to a text to make a vector. Frozen in the revision, copied into each release, applied by
+// one function (server/encoder) that trainer and server share. See EmbeddingContract in proto/tandem/v1/types.proto.
 
 #include <string>
 #include <string_view>
@@ -31,6 +31,7 @@ struct EmbeddingContract {
 };
 
 nlohmann::json ToJson(const EmbeddingContract& contract);
-absl::StatusOr<EmbeddingContract> ContractFromJson(const nlohmann::json& json);  // DATA_LOSS names what is missing or odd.
+absl::StatusOr<EmbeddingContract> ContractFromJson(
+    const nlohmann::json& json);  // DATA_LOSS names what is missing or odd.
 
 }  // namespace tandem

@@ -1,8 +1,8 @@
 #pragma once
 // The append-only file through which tandem-trainer tells tandemd what happens. One record a line:
 //   <crc32c of the JSON, 8 hex digits> SP <one-line JSON object> LF
-// Every object has "attempt" and "sequence" (from 1, no gaps over all attempts) and "time_us". A torn last line, left by a
-// crash, is cut off when a writer opens the file and ignored by readers. Do not change the framing: files outlive
+// Every object has "attempt" and "sequence" (from 1, no gaps over all attempts) and "time_us". A torn last line, left
+// by a crash, is cut off when a writer opens the file and ignored by readers. Do not change the framing: files outlive
 // binaries.
 // One writer process at a time; any number of readers, of the same process or not.
 
@@ -40,8 +40,8 @@ class EventReader {
  public:
   explicit EventReader(std::filesystem::path path);
 
-  // The whole records that appeared since the last call, in order; empty when there are none yet or no file yet. DATA_LOSS
-  // for a damaged record that is not the last line.
+  // The whole records that appeared since the last call, in order; empty when there are none yet or no file yet.
+  // DATA_LOSS for a damaged record that is not the last line.
   absl::StatusOr<std::vector<nlohmann::json>> ReadNew();
 
  private:

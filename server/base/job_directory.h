@@ -8,8 +8,8 @@
 //   result/         published by rename when training has ended well: a sentence-transformers directory
 //   result.json     written before result/ is published: {"step", "metrics" or null, "parameters"}
 //   trainer.log     stderr of the trainer
-// tandem-trainer takes the directory as its only argument. SIGTERM asks it to stop: it saves a checkpoint and exits with
-// kTrainerStopped. It never opens the database.
+// tandem-trainer takes the directory as its only argument. SIGTERM asks it to stop: it saves a checkpoint and exits
+// with kTrainerStopped. It never opens the database.
 //
 // Events (besides attempt, sequence, time_us):
 //   {"type":"step","step","total_steps","loss","learning_rate","gradient_norm","pairs_per_second","seconds_left","epoch"}
@@ -49,8 +49,8 @@ enum class ExampleOrder { kShuffled = 1, kGiven = 2 };
 enum class BatchSampler { kNoDuplicates = 1, kPlain = 2 };
 enum class KeepRevision { kBest = 1, kLast = 2 };
 
-// See TrainRequest in proto/tandem/v1/training.proto. `Validate` is what the request is checked with; field paths in its
-// errors are those of the proto ("options.batch_size", "info_nce.scale").
+// See TrainRequest in proto/tandem/v1/training.proto. `Validate` is what the request is checked with; field paths in
+// its errors are those of the proto ("options.batch_size", "info_nce.scale").
 struct TrainerOptions {
   std::string base_directory;  // Absolute path of the base revision's directory.
   float scale = 20;            // InfoNCE.
@@ -69,7 +69,7 @@ struct TrainerOptions {
   BatchSampler batch_sampler = BatchSampler::kNoDuplicates;
   double validation_fraction = 0.05;
   std::optional<int64_t> evaluation_steps;  // Not set: a fifth of all steps.
-  std::optional<KeepRevision> keep;  // Not set: kBest with validation, else kLast.
+  std::optional<KeepRevision> keep;         // Not set: kBest with validation, else kLast.
   int64_t checkpoint_steps = 100;
   int threads = 2;  // Of torch; from the server's --trainer-threads.
 

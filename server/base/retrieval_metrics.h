@@ -1,9 +1,10 @@
 #pragma once
-// nDCG, recall and MRR of ranked lists, the same for the trainer's validation and for a release's evaluation; and the paired
-// bootstrap that the gate uses. Definitions are those of trec_eval / pytrec_eval and of sentence-transformers'
+// nDCG, recall and MRR of ranked lists, the same for the trainer's validation and for a release's evaluation; and the
+// paired bootstrap that the gate uses. Definitions are those of trec_eval / pytrec_eval and of sentence-transformers'
 // InformationRetrievalEvaluator:
 //   DCG@k = sum_i gain_i / log2(i + 1) with i from 1; nDCG = DCG / DCG of the ideal order (0 judged: 0)
-//   recall@k = relevant hits in the first k / all relevant; MRR@k = 1 / rank of the first relevant hit within k, else 0.
+//   recall@k = relevant hits in the first k / all relevant; MRR@k = 1 / rank of the first relevant hit within k, else
+//   0.
 
 #include <cstdint>
 #include <span>

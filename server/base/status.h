@@ -36,7 +36,7 @@ std::optional<absl::Duration> RetryDelay(const absl::Status& status);
 #define TANDEM_STATUS_CONCAT_INNER(a, b) a##b
 #define TANDEM_STATUS_CONCAT(a, b) TANDEM_STATUS_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                              \
+#define RETURN_IF_ERROR(expression) \
   if (absl::Status tandem_status = (expression); !tandem_status.ok()) return tandem_status
 
 #define ASSIGN_OR_RETURN(declaration, expression) \

@@ -1,6 +1,7 @@
 #pragma once
-// Debian builds Abseil 20220623 with a string_view of its own, which does not convert to or from std::string_view. These
-// are the bridges; the rest of the code uses std::string_view and Concat instead of absl::StrCat where one is involved.
+// Debian builds Abseil 20220623 with a string_view of its own, which does not convert to or from std::string_view.
+// These are the bridges; the rest of the code uses std::string_view and Concat instead of absl::StrCat where one is
+// involved.
 
 #include <concepts>
 #include <string>

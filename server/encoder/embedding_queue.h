@@ -1,7 +1,8 @@
 #pragma once
 // The one thread that owns torch in tandemd. Callers' texts are tokenised on the caller's thread, cut into chunks,
-// and batched across calls by token budget: interactive work first; while interactive work waits, bulk goes in chunks of at
-// most kBulkChunkTokens. No wait is added when the queue is empty: a batch is what is there when the thread is free.
+// and batched across calls by token budget: interactive work first; while interactive work waits, bulk goes in chunks
+// of at most kBulkChunkTokens. No wait is added when the queue is empty: a batch is what is there when the thread is
+// free.
 
 #include <cstdint>
 #include <memory>
@@ -18,10 +19,11 @@ namespace tandem {
 enum class EmbeddingPriority { kInteractive, kBulk };
 
 struct EmbeddingQueueOptions {
-  int batch_tokens = 4096;        // Of one forward pass.
-  int bulk_chunk_tokens = 512;    // While interactive work waits.
-  int max_queued_texts = 65536;   // Interactive texts; above it calls get RESOURCE_EXHAUSTED with a retry delay. Bulk callers wait.
-  int threads = 2;                // Intra-op threads of torch.
+  int batch_tokens = 4096;      // Of one forward pass.
+  int bulk_chunk_tokens = 512;  // While interactive work waits.
+  int max_queued_texts =
+      65536;        // Interactive texts; above it calls get RESOURCE_EXHAUSTED with a retry delay. Bulk callers wait.
+  int threads = 2;  // Intra-op threads of torch.
 };
 
 struct EmbeddedTexts {

@@ -24,8 +24,8 @@ struct TokenizedText {
 
 class Encoder {
  public:
-  // Loads a Hugging Face / sentence-transformers directory. INVALID_ARGUMENT names the file and the setting that tandem does
-  // not have ("config.json: model_type \"t5\" is not supported: ..."); DATA_LOSS a damaged file.
+  // Loads a Hugging Face / sentence-transformers directory. INVALID_ARGUMENT names the file and the setting that tandem
+  // does not have ("config.json: model_type \"t5\" is not supported: ..."); DATA_LOSS a damaged file.
   static absl::StatusOr<std::unique_ptr<const Encoder>> Load(const std::filesystem::path& directory);
   ~Encoder();
 

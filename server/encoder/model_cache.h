@@ -1,6 +1,6 @@
 #pragma once
-// Encoders by directory, loaded on demand, dropped by least use when their memory would exceed the budget. An encoder that a
-// release or call still holds is not dropped. Thread-safe; loading one model does not block the others.
+// Encoders by directory, loaded on demand, dropped by least use when their memory would exceed the budget. An encoder
+// that a release or call still holds is not dropped. Thread-safe; loading one model does not block the others.
 
 #include <cstdint>
 #include <filesystem>

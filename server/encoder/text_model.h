@@ -1,6 +1,7 @@
 #pragma once
 // [torch] The trainable model behind Encoder and tandem-trainer: packed tokens in, one vector a text out. There is no
-// padding anywhere: the texts of a batch lie end to end, every linear layer sees [tokens, hidden], only attention sees rows.
+// padding anywhere: the texts of a batch lie end to end, every linear layer sees [tokens, hidden], only attention sees
+// rows.
 
 #include <cstdint>
 #include <filesystem>
@@ -28,8 +29,8 @@ struct PackedTokens {
 };
 PackedTokens Pack(std::span<const TokenizedText* const> texts);
 
-// Dropout for training. The mask of a value comes from (seed, step, example key of its text, layer, place) alone, so that
-// gradient caching in any chunks and a resumed run see the same masks.
+// Dropout for training. The mask of a value comes from (seed, step, example key of its text, layer, place) alone, so
+// that gradient caching in any chunks and a resumed run see the same masks.
 struct DropoutSource {
   uint64_t seed = 0;
   int64_t step = 0;
@@ -47,8 +48,9 @@ class TextModel {
   int max_positions() const;           // Longest text in tokens that the weights allow.
   std::string_view architecture() const;
 
-  // [texts, dimensions] float32, pooled and (contract.normalize) brought to length 1. With `dropout` the model's own rates
-  // (config.json) are applied; without it none. Autograd records unless the caller holds a NoGradGuard. Throws c10::Error.
+  // [texts, dimensions] float32, pooled and (contract.normalize) brought to length 1. With `dropout` the model's own
+  // rates (config.json) are applied; without it none. Autograd records unless the caller holds a NoGradGuard. Throws
+  // c10::Error.
   torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout);
 
   // In a fixed order, named as in model.safetensors.

@@ -1,6 +1,6 @@
 #pragma once
-// Hugging Face's own `tokenizers` (Rust, behind a C ABI in server/encoder/hf): ids are those of the Python package for every
-// tokenizer.json. Immutable and thread-safe.
+// Hugging Face's own `tokenizers` (Rust, behind a C ABI in server/encoder/hf): ids are those of the Python package for
+// every tokenizer.json. Immutable and thread-safe.
 
 #include <cstdint>
 #include <filesystem>
@@ -27,7 +27,7 @@ class Tokenizer {
   absl::StatusOr<std::vector<TokenizedText>> Encode(std::span<const std::string> texts, std::string_view prompt,
                                                     int max_length, TruncationSide side) const;
 
-  int special_tokens() const;              // Around one text.
+  int special_tokens() const;             // Around one text.
   absl::StatusOr<int64_t> MaxId() const;  // The greatest id of the vocabulary, added tokens included.
 
  private:

@@ -1,10 +1,10 @@
 #pragma once
-// Training jobs: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one supervisor
-// thread. The job's directory (server/base/job_directory.h) is the only channel. Knows nothing of torch.
+// Training jobs: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one
+// supervisor thread. The job's directory (server/base/job_directory.h) is the only channel. Knows nothing of torch.
 //
-// A trainer that dies without an exit code of its own (a signal, a crash) is started again from its last checkpoint until
-// it has died max_attempts times; one that writes no event for `hang_limit` is killed and counts as dead. On Shutdown a running
-// trainer gets SIGTERM, checkpoints, and the job is kQueued again for the next start.
+// A trainer that dies without an exit code of its own (a signal, a crash) is started again from its last checkpoint
+// until it has died max_attempts times; one that writes no event for `hang_limit` is killed and counts as dead. On
+// Shutdown a running trainer gets SIGTERM, checkpoints, and the job is kQueued again for the next start.
 
 #include <cstdint>
 #include <filesystem>
@@ -55,8 +55,8 @@ class TrainingJobs {
   TrainingJobs(const TrainingJobsOptions& options, MetaStore* store);  // `store` outlives this.
   ~TrainingJobs();                                                     // Calls Shutdown.
 
-  // Puts jobs that were running when the last server ended back into the queue, publishes results that were complete but
-  // not recorded, and starts the supervisor.
+  // Puts jobs that were running when the last server ended back into the queue, publishes results that were complete
+  // but not recorded, and starts the supervisor.
   absl::Status Start();
   void Shutdown();
 
@@ -68,7 +68,8 @@ class TrainingJobs {
 
   // Calls `send` for each event after `after_sequence`, then for new ones as they come, and with a {"type":"heartbeat"}
   // when nothing came for 5 s; returns OK after the event of the final state, or when `send` returns false. Blocks the
-  // calling thread. UNAVAILABLE when Shutdown begins; DATA_LOSS for a damaged event log. Safe to call for the same job from many threads.
+  // calling thread. UNAVAILABLE when Shutdown begins; DATA_LOSS for a damaged event log. Safe to call for the same job
+  // from many threads.
   absl::Status Watch(std::string_view tenant, std::string_view id, int64_t after_sequence,
                      const std::function<bool(const nlohmann::json&)>& send);
 

@@ -26,17 +26,18 @@ namespace tandem {
 
 struct ReleaseOptions {
   std::filesystem::path data_directory;
-  int64_t max_lag = 1'000'000;     // Commits that the live cursor may be behind before writers get RESOURCE_EXHAUSTED.
-  int64_t seal_fresh = 20'000;     // Seal again in the background when the fresh part is larger than this and than a tenth of the sealed part.
+  int64_t max_lag = 1'000'000;  // Commits that the live cursor may be behind before writers get RESOURCE_EXHAUSTED.
+  int64_t seal_fresh = 20'000;  // Seal again in the background when the fresh part is larger than this and than a tenth
+                                // of the sealed part.
   int index_threads = 2;
 };
 
 // A release in memory. Shared: a call keeps the one that it began with until it is done.
 struct ActiveRelease {
-  std::string id;                       // Release id.
-  std::string model, revision;          // Ids.
+  std::string id;               // Release id.
+  std::string model, revision;  // Ids.
   std::shared_ptr<const Encoder> encoder;
-  std::unique_ptr<VectorIndex> index;   // Written by the follower thread only.
+  std::unique_ptr<VectorIndex> index;  // Written by the follower thread only.
   IndexSpec spec;
 };
 
@@ -66,7 +67,8 @@ class Collections {
   ~Collections();  // Stops the followers.
 
   // Opens every collection of meta.db, loads live and previous releases, goes on with building ones; clears staging
-  // directories and files that no row names. A release whose files are damaged is built again from the log, and the log says so.
+  // directories and files that no row names. A release whose files are damaged is built again from the log, and the log
+  // says so.
   absl::Status Start();
 
   absl::StatusOr<CollectionRecord> Create(const CollectionRecord& collection, const MetaStore::Request* request);
@@ -86,7 +88,8 @@ class Collections {
 
   // Starts to build; `record` has tenant, collection, id, model, revision, index.
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
-  absl::StatusOr<ReleaseRecord> CancelRelease(std::string_view tenant, std::string_view collection, std::string_view id);
+  absl::StatusOr<ReleaseRecord> CancelRelease(std::string_view tenant, std::string_view collection,
+                                              std::string_view id);
   absl::Status DeleteRelease(std::string_view tenant, std::string_view collection, std::string_view id);
   absl::StatusOr<BuildProgress> Progress(std::string_view tenant, std::string_view collection, std::string_view id);
   // Waits for the candidate to catch up, evaluates both, asks the gate, swaps. See ReleaseService.PromoteRelease.
@@ -94,8 +97,8 @@ class Collections {
                                           std::optional<int64_t> etag, std::string_view override_reason,
                                           absl::Time deadline, const MetaStore::Request* request);
 
-  // Blocks until the release's state or progress differs from what the caller saw (or the timeout); returns a version that
-  // grows with each change of any release of the collection.
+  // Blocks until the release's state or progress differs from what the caller saw (or the timeout); returns a version
+  // that grows with each change of any release of the collection.
   absl::StatusOr<int64_t> WaitForChange(std::string_view tenant, std::string_view collection, int64_t seen_version,
                                         absl::Duration timeout);
 

@@ -11,6 +11,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "absl/time/clock.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/rpc/admin_service.h"
@@ -79,6 +80,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   google::protobuf::SetLogHandler(LogProtobuf);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::health::v1::HealthCheckRequest::descriptor();  // Links the file in, so that reflection can describe the service.
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);

@@ -1,6 +1,7 @@
 #pragma once
-// Short work: a query becomes a vector by the live release's encoder, the vector becomes labels by its index, and the labels
-// become documents. All searches of one call are answered by one release at one commit. Thread-safe; blocks the caller.
+// Short work: a query becomes a vector by the live release's encoder, the vector becomes labels by its index, and the
+// labels become documents. All searches of one call are answered by one release at one commit. Thread-safe; blocks the
+// caller.
 
 #include <cstdint>
 #include <optional>

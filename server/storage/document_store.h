@@ -1,8 +1,8 @@
 #pragma once
-// documents.db of one collection: the commit log of its documents, and for each release the cursor and the vectors that are
-// not in a sealed index yet. SQLite in WAL mode with synchronous=FULL; a method that returns OK after a change has committed
-// it. Thread-safe: one writing connection behind a mutex, a few reading ones beside it, so reads never wait for a write.
-// No read transaction outlives a call. Texts may hold NUL bytes.
+// documents.db of one collection: the commit log of its documents, and for each release the cursor and the vectors that
+// are not in a sealed index yet. SQLite in WAL mode with synchronous=FULL; a method that returns OK after a change has
+// committed it. Thread-safe: one writing connection behind a mutex, a few reading ones beside it, so reads never wait
+// for a write. No read transaction outlives a call. Texts may hold NUL bytes.
 //
 // Each stored version of a document takes the next commit, from 1. An upsert of n documents takes n commits; its
 // acknowledgement is the last of them.
@@ -28,8 +28,8 @@ class DocumentStore {
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(const std::filesystem::path& path);
   ~DocumentStore();
 
-  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. With a stream id the same
-  // rules for `sequence` as MetaStore::AppendExamples; a unary call with a request_id passes sequence 1.
+  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. With a stream id the
+  // same rules for `sequence` as MetaStore::AppendExamples; a unary call with a request_id passes sequence 1.
   struct WriteResult {
     int64_t commit = 0;
     int accepted = 0;
@@ -47,17 +47,17 @@ class DocumentStore {
   int64_t WaitForCommitAfter(int64_t commit, absl::Duration timeout);
   void Wake();
 
-  absl::StatusOr<int64_t> Count();  // Current documents.
+  absl::StatusOr<int64_t> Count();                           // Current documents.
   absl::StatusOr<DocumentVersion> Get(std::string_view id);  // Current version; NOT_FOUND.
   // Current documents with id > page.after, by id.
   absl::StatusOr<std::vector<DocumentVersion>> List(const Page& page);
 
-  // Versions with these commits, in their order; a missing one is DATA_LOSS. One statement. `with_text` false leaves text
-  // and payload empty.
+  // Versions with these commits, in their order; a missing one is DATA_LOSS. One statement. `with_text` false leaves
+  // text and payload empty.
   absl::StatusOr<std::vector<DocumentVersion>> ReadVersions(std::span<const int64_t> commits, bool with_text);
 
-  // The commit log after `after`, in order, at most `limit` versions and about `max_bytes` of text (at least one version).
-  // `skip_superseded_up_to`: leave out versions whose superseded_by is in (0, that commit] — a builder that
+  // The commit log after `after`, in order, at most `limit` versions and about `max_bytes` of text (at least one
+  // version). `skip_superseded_up_to`: leave out versions whose superseded_by is in (0, that commit] — a builder that
   // will not be read before it has passed that commit need not embed them. `with_text` false leaves text and payload
   // empty (and max_bytes without effect): what a follower needs to find the versions that were replaced.
   absl::StatusOr<std::vector<DocumentVersion>> ReadLog(int64_t after, int limit, int64_t max_bytes,
@@ -84,9 +84,9 @@ class DocumentStore {
   absl::Status MarkSealed(std::string_view release, int64_t commit);
   absl::Status DropFollower(std::string_view release);
 
-  // Forgets versions that were superseded at or before `up_to`, and deletions up to there. `up_to` must be a commit that
-  // every follower has passed, and old enough that no search still holds commits from before it: ReadVersions would
-  // call them DATA_LOSS. Returns how many versions are gone.
+  // Forgets versions that were superseded at or before `up_to`, and deletions up to there. `up_to` must be a commit
+  // that every follower has passed, and old enough that no search still holds commits from before it: ReadVersions
+  // would call them DATA_LOSS. Returns how many versions are gone.
   absl::StatusOr<int64_t> PruneVersions(int64_t up_to);
   // Releases that have a cursor or vectors here, by id; one that no release row names is what a crash left behind.
   absl::StatusOr<std::vector<std::string>> ListFollowers();

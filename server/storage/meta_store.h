@@ -1,10 +1,10 @@
 #pragma once
-// meta.db: everything but documents. SQLite in WAL mode with synchronous=FULL; a method that returns OK after a change has
-// committed it. All methods are thread-safe (one connection behind one mutex: each statement takes well under a
+// meta.db: everything but documents. SQLite in WAL mode with synchronous=FULL; a method that returns OK after a change
+// has committed it. All methods are thread-safe (one connection behind one mutex: each statement takes well under a
 // millisecond, and none calls out). No SQLite type or exception crosses this wall.
 //
-// Errors: NOT_FOUND and ALREADY_EXISTS name the resource ("datasets/faq"); FAILED_PRECONDITION for a state that forbids the
-// call; ABORTED for a stale etag; INTERNAL or DATA_LOSS with SQLite's text when the file cannot be used.
+// Errors: NOT_FOUND and ALREADY_EXISTS name the resource ("datasets/faq"); FAILED_PRECONDITION for a state that forbids
+// the call; ABORTED for a stale etag; INTERNAL or DATA_LOSS with SQLite's text when the file cannot be used.
 
 #include <filesystem>
 #include <functional>
@@ -34,9 +34,9 @@ class MetaStore {
   static absl::StatusOr<std::unique_ptr<MetaStore>> Open(const std::filesystem::path& path);
   ~MetaStore();
 
-  // Idempotency. A caller looks its request up before it acts and stores the answer in the same transaction as the change:
-  // pass `Request` to the mutating call. `fingerprint` is a hash of the request's content: the same id with another
-  // fingerprint is INVALID_ARGUMENT on "request_id". Rows older than a day are dropped.
+  // Idempotency. A caller looks its request up before it acts and stores the answer in the same transaction as the
+  // change: pass `Request` to the mutating call. `fingerprint` is a hash of the request's content: the same id with
+  // another fingerprint is INVALID_ARGUMENT on "request_id". Rows older than a day are dropped.
   struct Request {
     std::string_view tenant, method, request_id;
     std::string fingerprint;
@@ -45,20 +45,20 @@ class MetaStore {
   absl::StatusOr<std::optional<std::string>> FindAnswer(const Request& request);
 
   // Datasets. Lists are by id.
-  absl::StatusOr<DatasetRecord> CreateDataset(std::string_view tenant, std::string_view id, std::string_view display_name,
-                                              const Request* request);
+  absl::StatusOr<DatasetRecord> CreateDataset(std::string_view tenant, std::string_view id,
+                                              std::string_view display_name, const Request* request);
   absl::StatusOr<DatasetRecord> GetDataset(std::string_view tenant, std::string_view id);
   absl::StatusOr<std::vector<DatasetRecord>> ListDatasets(std::string_view tenant, const Page& page);
   absl::Status DeleteDataset(std::string_view tenant, std::string_view id);  // Refused while a job reads it.
 
-  // One transaction. With a stream id (request_id of the stream), `sequence` values that were stored before return their
-  // stored result with `repeated`; a sequence that leaves a gap is INVALID_ARGUMENT on "sequence".
-  absl::StatusOr<AppendResult> AppendExamples(std::string_view tenant, std::string_view dataset, std::string_view stream_id,
-                                              int64_t sequence, const std::vector<Example>& examples,
-                                              std::string_view errors_json);
+  // One transaction. With a stream id (request_id of the stream), `sequence` values that were stored before return
+  // their stored result with `repeated`; a sequence that leaves a gap is INVALID_ARGUMENT on "sequence".
+  absl::StatusOr<AppendResult> AppendExamples(std::string_view tenant, std::string_view dataset,
+                                              std::string_view stream_id, int64_t sequence,
+                                              const std::vector<Example>& examples, std::string_view errors_json);
   // Commits in (after, up_to], at most `limit`, in order.
-  absl::StatusOr<std::vector<StoredExample>> ReadExamples(std::string_view tenant, std::string_view dataset, int64_t after,
-                                                          int64_t up_to, int limit);
+  absl::StatusOr<std::vector<StoredExample>> ReadExamples(std::string_view tenant, std::string_view dataset,
+                                                          int64_t after, int64_t up_to, int limit);
 
   // Models. A model is made by its first revision.
   absl::StatusOr<ModelRecord> GetModel(std::string_view tenant, std::string_view id);
@@ -95,17 +95,18 @@ class MetaStore {
   // Replaces display_name, gate and rollback_window; returns the row with its new etag. ABORTED when `etag` is set and
   // not the row's.
   absl::StatusOr<CollectionRecord> UpdateCollection(const CollectionRecord& collection, std::optional<int64_t> etag);
-  absl::Status DeleteCollection(std::string_view tenant, std::string_view id);  // With its evaluation sets and releases.
+  absl::Status DeleteCollection(std::string_view tenant,
+                                std::string_view id);  // With its evaluation sets and releases.
 
   // Evaluation sets. Lists are by id.
   absl::Status CreateEvaluationSet(const EvaluationSetRecord& set, const std::vector<EvaluationQuery>& queries,
                                    const Request* request);
   absl::StatusOr<EvaluationSetRecord> GetEvaluationSet(std::string_view tenant, std::string_view collection,
                                                        std::string_view id);
-  absl::StatusOr<std::vector<EvaluationQuery>> ReadEvaluationQueries(std::string_view tenant, std::string_view collection,
-                                                                     std::string_view id);
-  absl::StatusOr<std::vector<EvaluationSetRecord>> ListEvaluationSets(std::string_view tenant, std::string_view collection,
-                                                                      const Page& page);
+  absl::StatusOr<std::vector<EvaluationQuery>> ReadEvaluationQueries(std::string_view tenant,
+                                                                     std::string_view collection, std::string_view id);
+  absl::StatusOr<std::vector<EvaluationSetRecord>> ListEvaluationSets(std::string_view tenant,
+                                                                      std::string_view collection, const Page& page);
   // Refused while the collection's gate names it.
   absl::Status DeleteEvaluationSet(std::string_view tenant, std::string_view collection, std::string_view id);
 
@@ -115,8 +116,8 @@ class MetaStore {
   absl::StatusOr<ReleaseRecord> GetRelease(std::string_view tenant, std::string_view collection, std::string_view id);
   absl::StatusOr<std::vector<ReleaseRecord>> ListReleases(std::string_view tenant, std::string_view collection,
                                                           const Page& page);
-  // Whole row. FAILED_PRECONDITION names both states when the step is not allowed; to and from kLive only PromoteRelease
-  // leads. A previous release that becomes kRetired leaves the collection's previous_release.
+  // Whole row. FAILED_PRECONDITION names both states when the step is not allowed; to and from kLive only
+  // PromoteRelease leads. A previous release that becomes kRetired leaves the collection's previous_release.
   absl::Status UpdateRelease(const ReleaseRecord& release);
   // One transaction: `release` becomes kLive, the collection's live one kPrevious (and its previous one, if another,
   // kRetired), etag grows, request stored. ABORTED when `etag` is set and stale. Returns the new collection row.

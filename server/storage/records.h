@@ -1,7 +1,7 @@
 #pragma once
-// The rows of meta.db and documents.db as plain values: what storage gives and takes, and the vocabulary that jobs, release,
-// search and rpc share. Every record belongs to a tenant (the namespace of an API key; "default" without keys), which is
-// part of every key and never part of a name. Ids are the last segment of a resource name.
+// The rows of meta.db and documents.db as plain values: what storage gives and takes, and the vocabulary that jobs,
+// release, search and rpc share. Every record belongs to a tenant (the namespace of an API key; "default" without
+// keys), which is part of every key and never part of a name. Ids are the last segment of a resource name.
 
 #include <cstdint>
 #include <optional>
@@ -59,7 +59,7 @@ struct ModelRevisionRecord {
   std::string architecture;
   int64_t parameters = 0;
   EmbeddingContract contract;
-  std::string parent;  // "models/m/revisions/r" or empty.
+  std::string parent;   // "models/m/revisions/r" or empty.
   std::string dataset;  // Dataset id or empty.
   int64_t dataset_commit = 0;
   std::string job;  // Job id or empty.
@@ -82,12 +82,12 @@ struct JobRecord {
   std::optional<absl::Time> start_time, end_time;
   int attempt = 0;
   bool cancel_requested = false;
-  std::string options_json;  // What the job was asked to do: jobs/job_plan.h.
-  std::string dataset;       // Dataset id.
-  std::string base_revision;  // "models/m/revisions/r".
-  std::string target_model;   // Model id.
+  std::string options_json;     // What the job was asked to do: jobs/job_plan.h.
+  std::string dataset;          // Dataset id.
+  std::string base_revision;    // "models/m/revisions/r".
+  std::string target_model;     // Model id.
   std::string result_revision;  // "models/m/revisions/r" when kSucceeded.
-  int error_code = 0;  // absl::StatusCode of a kFailed job.
+  int error_code = 0;           // absl::StatusCode of a kFailed job.
   std::string error_message;
 };
 
@@ -104,7 +104,7 @@ struct CollectionRecord {
   absl::Time create_time;
   GatePolicy gate;
   absl::Duration rollback_window = absl::Hours(24);
-  int64_t etag = 1;  // Grows by one with each update and promotion.
+  int64_t etag = 1;                            // Grows by one with each update and promotion.
   std::string live_release, previous_release;  // Release ids or empty.
 };
 
@@ -162,8 +162,8 @@ struct DocumentVersion {
   std::string id;
   bool deleted = false;
   std::string text;
-  std::string payload_json;  // "{}" when there is none.
-  int64_t previous = 0;   // Commit of the version of the same id that this one replaced; 0 when there was none.
+  std::string payload_json;   // "{}" when there is none.
+  int64_t previous = 0;       // Commit of the version of the same id that this one replaced; 0 when there was none.
   int64_t superseded_by = 0;  // Commit of the version that replaced this one; 0 while it is current.
 };
 

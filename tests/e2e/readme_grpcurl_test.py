@@ -56,6 +56,7 @@ class ReadmeTest(unittest.TestCase):
                 answers.setdefault(rpc, []).append(messages(result.stdout))
                 if rpc == "Train":
                     job = answers[rpc][-1][0]["name"]
+        self.assertEqual(answers["Check"][0], [{"status": "SERVING"}])
         self.assertEqual(len(answers["Embed"][0][0]["embeddings"][0]["vector"]["values"]), 384)
         for stream in answers["WatchRelease"]:
             self.assertEqual(stream[-1]["state"], "READY")

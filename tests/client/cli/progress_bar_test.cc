@@ -94,7 +94,7 @@ TEST_F(ProgressBarTest, ElsewhereThanOnATerminalThereIsALineEveryFewSeconds) {
   EXPECT_EQ(Written(),
             "uploading: 5%, 5/100 documents, 1.0/s, 1:35 left\n"
             "uploading: 10%, 10/100 documents, 1.0/s, 1:30 left\n"
-            "uploading: 12%, 12/100 documents, 1.0/s\n");
+            "uploading: 12%, 12/100 documents, 0.9/s\n");  // Of all, 13 seconds.
 }
 
 TEST_F(ProgressBarTest, ElsewhereThanOnATerminalShortWorkIsSilent) {
@@ -118,6 +118,20 @@ TEST_F(ProgressBarTest, OnATerminalTheLineIsRewrittenAndSayStandsAboveIt) {
   EXPECT_THAT(written, StartsWith("\ruploading"));
   EXPECT_THAT(written, HasSubstr("\r\x1b[Khello\n\r"));
   EXPECT_EQ(written.back(), '\n');
+}
+
+TEST_F(ProgressBarTest, TheRateFollowsWhatHappenedLately) {
+  {
+    ProgressBar bar(Output(false), "uploading", "documents");
+    for (int second = 0; second <= 40; ++second) {
+      bar.Update(Done(second <= 10 ? 5 * second : 50 + (second - 10)));
+      now_ += absl::Seconds(1);
+    }
+  }
+  const std::string written = Written();
+  EXPECT_THAT(written, HasSubstr("50/100 documents, 5.0/s"));
+  EXPECT_THAT(written, HasSubstr("80/100 documents, 1.0/s"));
+  EXPECT_THAT(written, HasSubstr("80/100 documents, 2.0/s\n"));  // In the end, of all: 80 in 41 seconds.
 }
 
 TEST_F(ProgressBarTest, AnOutageIsSaidOnceUntilItIsOver) {
