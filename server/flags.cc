@@ -71,12 +71,13 @@ constexpr std::string_view kFlags[] = {"listen",         "port_file",        "da
                                        "trainer_binary", "threads",          "trainer_threads", "memory_budget",
                                        "trainer_memory", "max_queued_calls", "drain_timeout",   "log_level"};
 
-// What else begins with TANDEM_: for deploy/setup.sh, the CLI, its completion and the tests; and what Kubernetes sets
-// in every pod beside a service that is called tandem.
+// What else begins with TANDEM_: for deploy/setup.sh (DEPS, JOBS), the CLI, its completion and the tests; and what
+// Kubernetes sets in every pod beside a service that is called tandem.
 bool IsOfOthers(std::string_view name) {
-  static const std::set<std::string_view> kOthers = {"CACHE",        "DATA",    "SERVER",  "DEPS",          "PYTHON",
-                                                     "PYTHON_PROTO", "GRPCURL", "BIN_DIR", "TEST_MODEL_DIR"};
-  return kOthers.contains(name) || name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_");
+  static const std::set<std::string_view> kOthers = {"CACHE",        "DATA",    "SERVER",  "DEPS",           "PYTHON",
+                                                     "PYTHON_PROTO", "GRPCURL", "BIN_DIR", "TEST_MODEL_DIR", "JOBS"};
+  return kOthers.contains(name) || name.starts_with("KILL_TEST_") || name.starts_with("SERVICE_") || name == "PORT" ||
+         name.starts_with("PORT_");
 }
 
 absl::Status ReadEnvironment() {

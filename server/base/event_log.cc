@@ -23,6 +23,7 @@ namespace tandem {
 namespace {
 
 constexpr size_t kChecksumDigits = 8;
+constexpr size_t kReadBytes = 1 << 20;  // A log of millions of steps is read in pieces of this size.
 
 // The record in a line without its LF; nullopt when it is damaged.
 std::optional<nlohmann::json> ParseLine(std::string_view line) {
@@ -44,16 +45,16 @@ struct ParsedRecords {
   int64_t last_sequence = 0;
 };
 
-// The whole records at the start of `bytes`, which begin at `offset` of the file after record `last_sequence`. A last
-// line that is torn or damaged is left out; one before the last is DATA_LOSS.
-absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, std::string_view bytes, int64_t offset,
-                                           int64_t last_sequence) {
+// The whole records at the start of `bytes`, which begin at `offset` of the file after record `last_sequence` and go to
+// its end if `at_end`. A last line of the file that is torn or damaged is left out; one before it is DATA_LOSS.
+absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, std::string_view bytes, bool at_end,
+                                           int64_t offset, int64_t last_sequence) {
   ParsedRecords parsed;
   parsed.last_sequence = last_sequence;
   while (true) {
     const size_t end = bytes.find('\n', parsed.size);
     if (end == std::string_view::npos) return parsed;
-    const bool is_last = end + 1 == bytes.size();
+    const bool is_last = at_end && end + 1 == bytes.size();
     std::optional<nlohmann::json> event = ParseLine(bytes.substr(parsed.size, end - parsed.size));
     if (!event.has_value() && is_last) return parsed;
     if (!event.has_value()) {
@@ -73,6 +74,7 @@ absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, st
 
 absl::Status ErrnoStatus(std::string_view what, int error) {
   const std::string message = Concat(what, ": ", std::strerror(error));
+  if (error == ENOENT) return absl::NotFoundError(message);  // The job's directory is gone.
   return error == ENOSPC ? absl::ResourceExhaustedError(message) : absl::InternalError(message);
 }
 
@@ -87,12 +89,16 @@ absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::Open(const std::filesy
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoStatus(path.string(), errno);
   auto writer = std::unique_ptr<EventWriter>(new EventWriter(fd, attempt, 0));
-  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
-  ASSIGN_OR_RETURN(const ParsedRecords parsed, ParseRecords(path, bytes, 0, 0));
-  if (parsed.size < static_cast<int64_t>(bytes.size()) && ::ftruncate(fd, parsed.size) != 0) {
+  EventReader reader(path);
+  do {
+    RETURN_IF_ERROR(reader.ReadNew().status());
+  } while (reader.more());
+  struct stat stat;
+  if (::fstat(fd, &stat) != 0) return ErrnoStatus(path.string(), errno);
+  if (reader.offset() < stat.st_size && ::ftruncate(fd, reader.offset()) != 0) {
     return ErrnoStatus(path.string(), errno);
   }
-  writer->last_sequence_ = parsed.last_sequence;
+  writer->last_sequence_ = reader.last_sequence();
   return writer;
 }
 
@@ -125,20 +131,26 @@ absl::Status EventWriter::Append(nlohmann::json event, bool sync) {
 EventReader::EventReader(std::filesystem::path path) : path_(std::move(path)) {}
 
 absl::StatusOr<std::vector<nlohmann::json>> EventReader::ReadNew() {
+  more_ = false;
   const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return std::vector<nlohmann::json>();
   if (fd < 0) return ErrnoStatus(path_.string(), errno);
   const auto close_fd = absl::MakeCleanup([fd] { ::close(fd); });
   std::string bytes;
   std::vector<char> block(1 << 16);
-  while (true) {
+  size_t whole = std::string::npos;  // Of `bytes`: whole lines, once there is more than fits.
+  while (whole == std::string::npos) {
     const ssize_t count = ::pread(fd, block.data(), block.size(), offset_ + static_cast<int64_t>(bytes.size()));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return ErrnoStatus(path_.string(), errno);
     if (count == 0) break;
     bytes.append(block.data(), count);
+    // Not up to the last byte: whether the line that ends there is the file's last must be known.
+    if (bytes.size() > kReadBytes) whole = bytes.rfind('\n', bytes.size() - 2);
   }
-  ASSIGN_OR_RETURN(ParsedRecords parsed, ParseRecords(path_, bytes, offset_, last_sequence_));
+  more_ = whole != std::string::npos;
+  const std::string_view lines = std::string_view(bytes).substr(0, more_ ? whole + 1 : bytes.size());
+  ASSIGN_OR_RETURN(ParsedRecords parsed, ParseRecords(path_, lines, !more_, offset_, last_sequence_));
   offset_ += parsed.size;
   last_sequence_ = parsed.last_sequence;
   return std::move(parsed.events);

@@ -40,14 +40,18 @@ class EventReader {
  public:
   explicit EventReader(std::filesystem::path path);
 
-  // The whole records that appeared since the last call, in order; empty when there are none yet or no file yet.
-  // DATA_LOSS for a damaged record that is not the last line.
+  // The whole records that appeared since the last call, in order, about 1 MiB of them at most; empty when there are
+  // none yet or no file yet. DATA_LOSS for a damaged record that is not the last line.
   absl::StatusOr<std::vector<nlohmann::json>> ReadNew();
+  bool more() const { return more_; }  // The last call stopped at its limit: the next one returns records at once.
+  int64_t offset() const { return offset_; }                // Bytes of the records that were returned.
+  int64_t last_sequence() const { return last_sequence_; }  // Of them; 0: none.
 
  private:
   const std::filesystem::path path_;
   int64_t offset_ = 0;
   int64_t last_sequence_ = 0;
+  bool more_ = false;
 };
 
 }  // namespace tandem

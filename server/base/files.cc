@@ -32,8 +32,8 @@ absl::Status ErrnoStatus(const fs::path& path, int error) {
 
 absl::Status CodeStatus(const fs::path& path, const std::error_code& code) { return ErrnoStatus(path, code.value()); }
 
-// The steps that change the disk. Everything below goes through these, so that a test can end the process before any
-// of them.
+// The steps that change the disk, each with its error as a Status. What is published goes through them in the order
+// write, sync, rename, sync of the parent, so that a crash between any two leaves only staging names.
 absl::Status WriteStep(const fs::path& path, int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());

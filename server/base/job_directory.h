@@ -5,8 +5,10 @@
 //   validation.jsonl  the same form; only when a validation dataset was named
 //   events          server/base/event_log.h; the trainer is its only writer while it runs
 //   checkpoint-<step>/  published by rename; the newest one is where a restart goes on
+//   best-<step>/    published by rename; weights that a checkpoint names. tandemd removes both when the job has ended
 //   result/         published by rename when training has ended well: a sentence-transformers directory
-//   result.json     written before result/ is published: {"step", "metrics" or null, "parameters"}
+//   result.json     written before result/ is published: {"step", "metrics" or null, "parameters", "weights"}; weights
+//                   is the path of the weights file below result/, whose SHA-256 is the revision's
 //   trainer.log     stderr of the trainer
 // tandem-trainer takes the directory as its only argument. SIGTERM asks it to stop: it saves a checkpoint and exits
 // with kTrainerStopped. It never opens the database.
@@ -36,6 +38,8 @@ inline constexpr char kValidationFile[] = "validation.jsonl";
 inline constexpr char kEventsFile[] = "events";
 inline constexpr char kResultDirectory[] = "result";
 inline constexpr char kResultFile[] = "result.json";
+inline constexpr char kCheckpointPrefix[] = "checkpoint-";
+inline constexpr char kBestPrefix[] = "best-";
 inline constexpr char kTrainerLog[] = "trainer.log";
 
 // Exit codes of tandem-trainer.

@@ -15,6 +15,7 @@ namespace {
 
 struct Slot {
   bool loading = true;
+  bool forgotten = false;                  // While loading: goes to the call that loads it, and is not kept.
   int64_t bytes = 0;                       // Reserved while loading.
   uint64_t last_use = 0;                   // A counter, not a time: the smallest leaves first.
   std::shared_ptr<const Encoder> encoder;  // Null while loading.
@@ -73,6 +74,11 @@ absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Load(const std::
     return encoder.status();
   }
   Slot& slot = slots[key];
+  if (slot.forgotten) {
+    used -= bytes;
+    slots.erase(key);
+    return std::shared_ptr<const Encoder>(*std::move(encoder));
+  }
   slot.loading = false;
   slot.encoder = *std::move(encoder);
   slot.last_use = ++uses;
@@ -114,6 +120,18 @@ absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Get(const std::filesy
     RETURN_IF_ERROR(rep_->Reserve(key, bytes));
   }
   return rep_->Load(key, bytes);
+}
+
+void ModelCache::Forget(const std::filesystem::path& directory) {
+  const absl::MutexLock lock(&rep_->mutex);
+  const auto found = rep_->slots.find(directory.lexically_normal().string());
+  if (found == rep_->slots.end()) return;
+  if (found->second.loading) {
+    found->second.forgotten = true;
+    return;
+  }
+  rep_->used -= found->second.bytes;
+  rep_->slots.erase(found);
 }
 
 int64_t ModelCache::used_bytes() const {

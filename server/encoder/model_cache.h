@@ -18,6 +18,9 @@ class ModelCache {
 
   // RESOURCE_EXHAUSTED with the numbers when the model does not fit beside those in use.
   absl::StatusOr<std::shared_ptr<const Encoder>> Get(const std::filesystem::path& directory);
+  // The files of the directory are gone: what Get gives from now on is read from it anew. Calls that hold the encoder,
+  // or that load it now, keep it, but its memory no longer counts.
+  void Forget(const std::filesystem::path& directory);
   int64_t used_bytes() const;
 
  private:

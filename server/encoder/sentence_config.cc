@@ -226,6 +226,40 @@ absl::StatusOr<std::optional<int64_t>> ReadTransformerConfig(const std::filesyst
   return std::optional<int64_t>(length);
 }
 
+// transformers' BertTokenizer, its choice for BERT too when no class is named, makes the normalizer anew from
+// tokenizer_config.json and its own defaults; the two classes below take the one of tokenizer.json, as tandem does.
+absl::Status CheckNormalizer(const std::optional<JsonFile>& file, const JsonFile& tokenizer) {
+  const nlohmann::json normalizer = tokenizer.Get("normalizer");
+  if (!normalizer.is_object() || normalizer.value("type", "") != "BertNormalizer") return absl::OkStatus();
+  std::string tokenizer_class;
+  if (file.has_value()) {
+    ASSIGN_OR_RETURN(tokenizer_class, file->String("tokenizer_class", ""));
+  }
+  if (tokenizer_class == "PreTrainedTokenizerFast" || tokenizer_class == "TokenizersBackend") return absl::OkStatus();
+  const auto stored = [&](const char* key, bool otherwise) {
+    const auto found = normalizer.find(key);
+    return found != normalizer.end() && found->is_boolean() ? found->get<bool>() : otherwise;
+  };
+  bool lower_case = true;
+  for (const auto& [key, stored_key] : {std::pair{"do_lower_case", "lowercase"},
+                                        {"strip_accents", "strip_accents"},  // Not set: as lower-casing.
+                                        {"tokenize_chinese_chars", "handle_chinese_chars"}}) {
+    const bool strips = std::string_view(key) == "strip_accents";
+    bool value = strips ? lower_case : true;
+    if (file.has_value()) {
+      ASSIGN_OR_RETURN(value, file->Boolean(key, value));
+    }
+    if (std::string_view(key) == "do_lower_case") lower_case = value;
+    if (stored(stored_key, strips ? lower_case : true) == value) continue;
+    if (file.has_value() && file->Has(key)) {
+      return file->Unsupported(key, "the normalizer of tokenizer.json has the opposite");
+    }
+    return tokenizer.Unsupported("normalizer", Concat("without ", key, " in tokenizer_config.json, transformers has ",
+                                                      stored_key, value ? " true" : " false"));
+  }
+  return absl::OkStatus();
+}
+
 // Truncation side, and the length limit where sentence_bert_config.json has none. transformers writes 1e30 for "no
 // limit".
 absl::Status ReadTokenizerConfig(const std::filesystem::path& directory, const std::filesystem::path& transformer,
@@ -235,6 +269,7 @@ absl::Status ReadTokenizerConfig(const std::filesystem::path& directory, const s
   if (truncation.is_object() && truncation.value("direction", "") == "Left") side = "left";
   ASSIGN_OR_RETURN(const std::optional<JsonFile> file,
                    JsonFile::ReadIfThere(directory, transformer / "tokenizer_config.json"));
+  RETURN_IF_ERROR(CheckNormalizer(file, tokenizer));
   if (file.has_value()) {
     ASSIGN_OR_RETURN(side, file->String("truncation_side", side));
     if (side != "left" && side != "right") return file->Unsupported("truncation_side", "must be \"left\" or \"right\"");

@@ -143,6 +143,10 @@ int TextModel::max_positions() const { return static_cast<int>(rep_->config.max_
 
 std::string_view TextModel::architecture() const { return kArchitecture; }
 
+std::filesystem::path TextModel::weights_file() const {
+  return (rep_->transformer / "model.safetensors").lexically_normal();
+}
+
 torch::Tensor TextModel::Forward(const PackedTokens& tokens, const DropoutSource* dropout) {
   TORCH_CHECK(dropout == nullptr || static_cast<int64_t>(dropout->examples.size()) == tokens.texts(),
               "DropoutSource: one example key for each of ", tokens.texts(), " texts");
@@ -162,8 +166,7 @@ std::vector<std::pair<std::string, torch::Tensor>> TextModel::NamedParameters() 
 absl::Status TextModel::Save(const std::filesystem::path& source_directory,
                              const std::filesystem::path& directory) const {
   RETURN_IF_ERROR(CopyOtherFiles(source_directory, directory));
-  const std::filesystem::path transformer = directory / rep_->transformer;
-  RETURN_IF_ERROR(SetSavedType(transformer / "config.json"));
+  RETURN_IF_ERROR(SetSavedType(directory / rep_->transformer / "config.json"));
   std::vector<FloatTensor> tensors;
   for (const auto& [name, parameter] : NamedParameters()) {
     tensors.push_back({name, parameter.sizes().vec(), parameter.const_data_ptr<float>()});
@@ -175,7 +178,7 @@ absl::Status TextModel::Save(const std::filesystem::path& source_directory,
       unused.push_back(ToFloat32(stored));
       tensors.push_back({stored.name, stored.shape, unused.back().const_data_ptr<float>()});
     }
-    return WriteSafetensors(transformer / "model.safetensors", tensors);
+    return WriteSafetensors(directory / weights_file(), tensors);
   });
 }
 

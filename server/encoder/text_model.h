@@ -47,6 +47,7 @@ class TextModel {
   const Tokenizer& tokenizer() const;  // Thread-safe.
   int max_positions() const;           // Longest text in tokens that the weights allow.
   std::string_view architecture() const;
+  std::filesystem::path weights_file() const;  // Where Save writes the weights, below its directory.
 
   // [texts, dimensions] float32, pooled and (contract.normalize) brought to length 1. With `dropout` the model's own
   // rates (config.json) are applied; without it none. Autograd records unless the caller holds a NoGradGuard. Throws

@@ -104,9 +104,11 @@ absl::StatusOr<JobEventsTail> ReadEventsTail(const std::filesystem::path& job_di
 
 absl::StatusOr<int> CountDeaths(const std::filesystem::path& job_directory) {
   EventReader reader(job_directory / kEventsFile);
-  ASSIGN_OR_RETURN(const std::vector<nlohmann::json> events, reader.ReadNew());
   int deaths = 0;
-  for (const nlohmann::json& event : events) deaths += event.contains("death") ? 1 : 0;
+  do {
+    ASSIGN_OR_RETURN(const std::vector<nlohmann::json> events, reader.ReadNew());
+    for (const nlohmann::json& event : events) deaths += event.contains("death") ? 1 : 0;
+  } while (reader.more());
   return deaths;
 }
 

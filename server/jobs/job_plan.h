@@ -35,11 +35,16 @@ absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, 
                                             MetaStore* store);
 
 // Moves the result of a trainer that is done below models/ and records it: the revision, whose id is the job's, and
-// `job` (end_time is set here) become visible in one transaction. Safe to repeat after a crash at any point.
+// `job` (end_time is set here) become visible in one transaction. Safe to repeat after a crash at any point. DATA_LOSS
+// or NOT_FOUND: there is no whole result; any other error may pass.
 absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_directory, const JobRecord& job,
                                         MetaStore* store);
 
 // Whether there is something for PublishResult to publish.
 bool HasResult(const std::filesystem::path& data_directory, const JobRecord& job);
+
+// Removes what only a restart of the trainer needs; an error is logged, the next Start tries again. REQUIRES: the job
+// is finished.
+void RemoveCheckpoints(const std::filesystem::path& job_directory);
 
 }  // namespace tandem

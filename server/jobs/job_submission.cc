@@ -17,6 +17,7 @@ namespace {
 
 // One read of the store; bounds the memory that examples of many long texts take.
 constexpr int kExamplesPerRead = 100;
+constexpr int64_t kBytesPerRead = 16 << 20;
 // In-batch negatives need a second pair.
 constexpr int64_t kFewestPairs = 2;
 
@@ -47,12 +48,15 @@ std::string LineOf(const Example& example) {
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-absl::Status WriteExamples(MetaStore* store, const ExampleSource& source, const std::filesystem::path& path) {
+// Returns how many pairs the trainer makes of the examples: one for each positive.
+absl::StatusOr<int64_t> WriteExamples(MetaStore* store, const ExampleSource& source,
+                                      const std::filesystem::path& path) {
   std::ofstream file(path, std::ios::binary);
-  int64_t written = 0;
+  int64_t written = 0, pairs = 0;
   for (int64_t after = 0; after < source.up_to;) {
-    ASSIGN_OR_RETURN(const std::vector<StoredExample> page,
-                     store->ReadExamples(source.tenant, source.dataset, after, source.up_to, kExamplesPerRead));
+    ASSIGN_OR_RETURN(
+        const std::vector<StoredExample> page,
+        store->ReadExamples(source.tenant, source.dataset, after, source.up_to, kExamplesPerRead, kBytesPerRead));
     if (page.empty()) break;
     for (const StoredExample& stored : page) {
       if (stored.example.kind != ExampleKind::kPair) {
@@ -60,6 +64,7 @@ absl::Status WriteExamples(MetaStore* store, const ExampleSource& source, const 
                                                  " is ", NameOf(stored.example.kind), "; this loss needs pairs"));
       }
       file << LineOf(stored.example);
+      pairs += static_cast<int64_t>(stored.example.positives.size());
     }
     written += static_cast<int64_t>(page.size());
     after = page.back().commit;
@@ -70,7 +75,37 @@ absl::Status WriteExamples(MetaStore* store, const ExampleSource& source, const 
     return InvalidField(source.field, Concat("datasets/", source.dataset, ": has ", written, " pairs up to commit ",
                                              source.up_to, ", must have at least ", source.fewest));
   }
+  return pairs;
+}
+
+// The trainer says the same of a base whose configuration is not found here.
+absl::Status CheckMaxLength(const TrainerOptions& trainer) {
+  if (!trainer.max_length) return absl::OkStatus();
+  const std::filesystem::path base = trainer.base_directory;
+  for (const auto& path : {base / "config.json", base / "0_Transformer" / "config.json"}) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) continue;
+    const nlohmann::json config = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+    const auto positions = config.is_object() ? config.find("max_position_embeddings") : config.end();
+    if (positions == config.end() || !positions->is_number_integer()) return absl::OkStatus();
+    if (*trainer.max_length <= positions->get<int64_t>()) return absl::OkStatus();
+    return InvalidField("options.max_length",
+                        Concat(*trainer.max_length, ": the base model has ", positions->get<int64_t>(), " positions"));
+  }
   return absl::OkStatus();
+}
+
+// Against the most steps that `pairs` can take; the trainer, which knows the validation split and the batches, has the
+// last word.
+absl::Status CheckWarmup(const TrainerOptions& trainer, int64_t pairs) {
+  if (!trainer.warmup_steps) return absl::OkStatus();
+  // A batch without duplicates may be as small as two pairs.
+  const int64_t smallest = trainer.batch_sampler == BatchSampler::kPlain ? trainer.batch_size : kFewestPairs;
+  const int64_t steps = (pairs + smallest - 1) / smallest * trainer.epochs;
+  const int64_t most = std::min(steps, trainer.max_steps.value_or(steps));
+  if (*trainer.warmup_steps < most) return absl::OkStatus();
+  return InvalidField("options.warmup_steps",
+                      Concat(*trainer.warmup_steps, ": must be less than all steps, which are at most ", most));
 }
 
 absl::StatusOr<int64_t> ChosenCommit(MetaStore* store, const TrainingJobRequest& request) {
@@ -85,13 +120,16 @@ absl::StatusOr<int64_t> ChosenCommit(MetaStore* store, const TrainingJobRequest&
 
 absl::Status WriteFiles(const TrainingJobRequest& request, const TrainerOptions& trainer, int64_t commit,
                         MetaStore* store, const std::filesystem::path& directory) {
-  RETURN_IF_ERROR(WriteExamples(store, {"dataset", request.tenant, request.dataset, commit, kFewestPairs},
-                                directory / kExamplesFile));
+  ASSIGN_OR_RETURN(const int64_t pairs,
+                   WriteExamples(store, {"dataset", request.tenant, request.dataset, commit, kFewestPairs},
+                                 directory / kExamplesFile));
+  RETURN_IF_ERROR(CheckWarmup(trainer, pairs));
   if (!request.validation_dataset.empty()) {
     ASSIGN_OR_RETURN(const DatasetRecord validation, store->GetDataset(request.tenant, request.validation_dataset));
     RETURN_IF_ERROR(
         WriteExamples(store, {"validation_dataset", request.tenant, request.validation_dataset, validation.commit, 1},
-                      directory / kValidationFile));
+                      directory / kValidationFile)
+            .status());
   }
   RETURN_IF_ERROR(WriteFileDurably(directory / kOptionsFile, ToJson(trainer).dump()));
   return AppendStateEvent(directory, 0, JobState::kQueued);
@@ -129,6 +167,7 @@ absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, 
                                                                        request.base_model, request.base_revision))
                                .string();
   trainer.threads = options.trainer_threads;
+  RETURN_IF_ERROR(CheckMaxLength(trainer));
   JobRecord job = MakeRecord(request, trainer, commit);
   const std::filesystem::path directory = JobDirectory(options.data_directory, job.tenant, job.id);
   RETURN_IF_ERROR(CreateDirectories(directory.parent_path()));

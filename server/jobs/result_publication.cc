@@ -1,6 +1,9 @@
 // How the result of a training job becomes a model revision.
 
 #include <system_error>
+#include <vector>
+
+#include <spdlog/spdlog.h>
 
 #include "absl/time/clock.h"
 #include "server/base/files.h"
@@ -13,10 +16,9 @@ namespace tandem {
 
 namespace {
 
-constexpr char kWeightsFile[] = "model.safetensors";
-
 struct TrainerResult {
   int64_t parameters = 0;
+  std::string weights;  // Path below the result's directory.
   std::optional<RetrievalMetrics> metrics;
 };
 
@@ -44,11 +46,12 @@ absl::StatusOr<TrainerResult> ReadResult(const std::filesystem::path& job_direct
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("parameters") || !json["parameters"].is_number_integer() ||
-      !json.contains("metrics")) {
-    return absl::DataLossError(Concat(path.string(), ": must have \"parameters\" and \"metrics\""));
+      !json.contains("metrics") || !json.contains("weights") || !json["weights"].is_string()) {
+    return absl::DataLossError(Concat(path.string(), ": must have \"parameters\", \"metrics\" and \"weights\""));
   }
   TrainerResult result;
   result.parameters = json["parameters"].get<int64_t>();
+  result.weights = json["weights"].get<std::string>();
   if (!json["metrics"].is_null()) {
     ASSIGN_OR_RETURN(result.metrics, MetricsOf(json["metrics"], path));
   }
@@ -97,13 +100,27 @@ absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_direct
   revision.job = job.id;
   revision.options_json = plan.trainer_options;
   revision.validation = result.metrics;
-  ASSIGN_OR_RETURN(revision.sha256, FileSha256(destination / kWeightsFile));
+  ASSIGN_OR_RETURN(revision.sha256, FileSha256(destination / result.weights));
   JobRecord finished = job;
   finished.state = JobState::kSucceeded;
   finished.end_time = absl::Now();
   finished.result_revision = Concat("models/", revision.model, "/revisions/", revision.id);
   RETURN_IF_ERROR(store->FinishTraining(finished, revision));
   return finished;
+}
+
+void RemoveCheckpoints(const std::filesystem::path& job_directory) {
+  std::vector<std::filesystem::path> checkpoints;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(job_directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with(kCheckpointPrefix) || name.starts_with(kBestPrefix)) checkpoints.push_back(entry->path());
+  }
+  if (error) return;  // Deleted meanwhile, or gone before.
+  absl::Status status = RemoveStaging(job_directory);
+  for (const std::filesystem::path& path : checkpoints) status.Update(RemoveTree(path));
+  if (!status.ok()) spdlog::error("checkpoints of a finished job stay: {}", status.ToString());
 }
 
 }  // namespace tandem

@@ -56,17 +56,23 @@ absl::StatusOr<Descriptor> OpenFile(const std::filesystem::path& path, int flags
   return file;
 }
 
-// When the process started, in clock ticks since boot: with it, a pid names one process. Empty when there is none.
-std::string StartTicks(pid_t pid) {
+// Fields of /proc/<pid>/stat, numbered as in proc(5).
+constexpr int kUserTicks = 14, kSystemTicks = 15, kStartTicks = 22;
+
+// Empty when there is no such process.
+std::string StatField(pid_t pid, int wanted) {
   std::ifstream file(Concat("/proc/", pid, "/stat"));
   std::string stat((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const size_t name_end = stat.rfind(')');  // The name before it may hold anything.
   if (name_end == std::string::npos) return "";
   std::istringstream fields(stat.substr(name_end + 1));
   std::string field;
-  for (int number = 3; number <= 22 && fields >> field; ++number) continue;
+  for (int number = 3; number <= wanted && fields >> field; ++number) continue;
   return field;
 }
+
+// When the process started, in clock ticks since boot: with it, a pid names one process. Empty when there is none.
+std::string StartTicks(pid_t pid) { return StatField(pid, kStartTicks); }
 
 // "<pid> <start ticks>", as Start writes it into the lock file; 0 unless exactly that process still runs.
 pid_t LockOwner(int lock) {
@@ -119,11 +125,17 @@ struct ChildPlan {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != plan.parent) ::_exit(127);  // tandemd died before the line above.
-  // Serving comes first: the trainer takes what is left. Best effort, a container may forbid it.
+  // Serving comes first: the trainer takes what is left, and is the first to be killed when memory runs out. Best
+  // effort, a container may forbid it.
   ::setpriority(PRIO_PROCESS, 0, 19);
   const sched_param priority{};
   ::sched_setscheduler(0, SCHED_IDLE, &priority);
   ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+  const int oom_score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (oom_score >= 0) {
+    [[maybe_unused]] const ssize_t ignored = ::write(oom_score, "1000", 4);
+    ::close(oom_score);
+  }
   if (::dup2(plan.input, 0) >= 0 && ::dup2(plan.log, 1) >= 0 && ::dup2(plan.log, 2) >= 0 &&
       ::fcntl(plan.lock, F_SETFD, 0) == 0) {
     ::execve(plan.binary, plan.arguments, plan.environment);
@@ -215,6 +227,15 @@ int64_t TrainerProcess::ResidentBytes() const {
     if (line.starts_with("VmRSS:") && std::istringstream(line.substr(6)) >> kib) return kib * 1024;
   }
   return 0;
+}
+
+absl::Duration TrainerProcess::CpuTime() const {
+  int64_t ticks = 0;
+  for (const int field : {kUserTicks, kSystemTicks}) {
+    int64_t count = 0;
+    if (absl::SimpleAtoi(StatField(pid_, field), &count)) ticks += count;
+  }
+  return absl::Seconds(1) * ticks / ::sysconf(_SC_CLK_TCK);
 }
 
 absl::Status EndOldTrainer(const std::filesystem::path& job_directory, absl::Duration grace) {

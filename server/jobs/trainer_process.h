@@ -1,5 +1,6 @@
 #pragma once
-// One run of tandem-trainer: a process in a group of its own, at idle priority, that ends when tandemd ends. It holds a
+// One run of tandem-trainer: a process in a group of its own, at idle priority, the first that the kernel kills when
+// memory runs out, that ends when tandemd ends. It holds a
 // lock on <job directory>/lock, so that a server that starts after a crash can tell that the old trainer still runs and
 // end it before it starts another. Not thread-safe; Start must be called from a thread that lives as long as the
 // process may: the kernel sends the parent-death signal when that thread ends.
@@ -37,6 +38,7 @@ class TrainerProcess {
   void Terminate();                  // SIGTERM to the group.
   void Kill();                       // SIGKILL to the group.
   int64_t ResidentBytes() const;     // 0 when it cannot be read.
+  absl::Duration CpuTime() const;    // Of all its threads so far; 0 when it cannot be read.
 
  private:
   explicit TrainerProcess(pid_t pid) : pid_(pid) {}

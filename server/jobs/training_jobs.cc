@@ -76,11 +76,17 @@ absl::StatusOr<JobRecord> TrainingJobs::Cancel(std::string_view tenant, std::str
       job.state = JobState::kCancelled;
       job.end_time = absl::Now();
     }
-    RETURN_IF_ERROR(rep_->store->UpdateJob(job));
+    const absl::Status stored = rep_->store->UpdateJob(job);
+    // Its result was published after the row was read.
+    if (absl::IsFailedPrecondition(stored)) return rep_->store->GetJob(tenant, id);
+    RETURN_IF_ERROR(stored);
     if (rep_->running_tenant == tenant && rep_->running_id == id) rep_->cancel_running = true;
     rep_->changed.SignalAll();
   }
-  if (IsFinished(job.state)) RETURN_IF_ERROR(rep_->RecordFinalState(job));
+  if (IsFinished(job.state)) {
+    RemoveCheckpoints(rep_->DirectoryOf(job));
+    RETURN_IF_ERROR(rep_->RecordFinalState(job));
+  }
   return job;
 }
 
@@ -117,7 +123,7 @@ absl::Status TrainingJobs::Watch(std::string_view tenant, std::string_view id, i
     }
     absl::MutexLock lock(&rep_->mutex);
     if (rep_->stopping) return absl::UnavailableError("the server is shutting down");
-    rep_->changed.WaitWithTimeout(&rep_->mutex, kWatchPoll);
+    if (!reader.more()) rep_->changed.WaitWithTimeout(&rep_->mutex, kWatchPoll);
   }
 }
 
@@ -138,6 +144,15 @@ absl::Status TrainingJobs::Rep::SetState(const JobRecord& job, JobState state, c
   RETURN_IF_ERROR(store->UpdateJob(row));
   changed.SignalAll();
   return AppendStateEvent(DirectoryOf(row), row.attempt, state);
+}
+
+absl::Status TrainingJobs::Rep::StoreState(const JobRecord& job, JobState state, const absl::Status& error) {
+  const absl::Status status = SetState(job, state, error);
+  ASSIGN_OR_RETURN(const JobRecord row, store->GetJob(job.tenant, job.id));
+  if (!status.ok() && row.state != state && !IsFinished(row.state)) return status;
+  if (!status.ok()) spdlog::error("jobs/{}: the event of its state cannot be written: {}", job.id, status.ToString());
+  if (IsFinished(row.state)) RemoveCheckpoints(DirectoryOf(row));
+  return absl::OkStatus();
 }
 
 absl::Status TrainingJobs::Rep::RecordFinalState(const JobRecord& job) {

@@ -3,8 +3,8 @@
 // supervisor thread. The job's directory (server/base/job_directory.h) is the only channel. Knows nothing of torch.
 //
 // A trainer that dies without an exit code of its own (a signal, a crash) is started again from its last checkpoint
-// until it has died max_attempts times; one that writes no event for `hang_limit` is killed and counts as dead. On
-// Shutdown a running trainer gets SIGTERM, checkpoints, and the job is kQueued again for the next start.
+// until it has died max_attempts times; one that hangs is killed and counts as dead. On Shutdown a running trainer gets
+// SIGTERM, checkpoints, and the job is kQueued again for the next start.
 
 #include <cstdint>
 #include <filesystem>
@@ -29,6 +29,8 @@ struct TrainingJobsOptions {
   std::filesystem::path trainer_binary;
   int trainer_threads = 2;
   int max_attempts = 3;
+  // Hung: no event for this much CPU time of each of its threads; or no event and no CPU time at all for three times
+  // this. A trainer that a busy machine keeps waiting is not hung.
   absl::Duration hang_limit = absl::Minutes(10);
   absl::Duration stop_grace = absl::Seconds(20);  // From SIGTERM, on which the trainer saves a checkpoint, to SIGKILL.
   int64_t trainer_memory_bytes = 0;  // Limit of resident memory of the trainer; 0: none. Over it: killed, job kFailed.

@@ -8,6 +8,7 @@
 #include "server/base/files.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/jobs/job_events.h"
 #include "server/jobs/job_plan.h"
 #include "server/jobs/trainer_process.h"
 #include "server/jobs/training_jobs_rep.h"
@@ -32,41 +33,56 @@ absl::StatusOr<std::vector<std::filesystem::path>> DirectoriesIn(const std::file
 }  // namespace
 
 absl::Status TrainingJobs::Rep::RemoveOrphans() {
+  const auto leave = [](const std::filesystem::path& directory, const absl::Status& status) {
+    if (!status.ok()) spdlog::error("{}: left as it is: {}", directory.string(), status.ToString());
+  };
   ASSIGN_OR_RETURN(const std::vector<std::filesystem::path> tenants, DirectoriesIn(options.data_directory / "jobs"));
   for (const std::filesystem::path& tenant : tenants) {
-    RETURN_IF_ERROR(RemoveStaging(tenant));
-    ASSIGN_OR_RETURN(const std::vector<std::filesystem::path> jobs, DirectoriesIn(tenant));
-    for (const std::filesystem::path& directory : jobs) {
-      const absl::Status row = store->GetJob(tenant.filename().string(), directory.filename().string()).status();
+    leave(tenant, RemoveStaging(tenant));
+    const absl::StatusOr<std::vector<std::filesystem::path>> jobs = DirectoriesIn(tenant);
+    leave(tenant, jobs.status());
+    if (!jobs.ok()) continue;
+    for (const std::filesystem::path& directory : *jobs) {
+      const absl::StatusOr<JobRecord> row = store->GetJob(tenant.filename().string(), directory.filename().string());
+      if (row.ok() && IsFinished(row->state)) RemoveCheckpoints(directory);
       if (row.ok()) continue;
-      if (!absl::IsNotFound(row)) return row;
+      if (!absl::IsNotFound(row.status())) return row.status();
       spdlog::info("{}: no job has this directory, removing it", directory.string());
-      RETURN_IF_ERROR(EndOldTrainer(directory, kOldTrainerGrace));
-      RETURN_IF_ERROR(RemoveTree(directory));
+      absl::Status removed = EndOldTrainer(directory, kOldTrainerGrace);
+      if (removed.ok()) removed = RemoveTree(directory);
+      leave(directory, removed);
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status TrainingJobs::Rep::Recover(JobRecord job) {
+absl::Status TrainingJobs::Rep::Recover(const JobRecord& job) {
   std::error_code ignored;
+  absl::Status trouble;
   if (!std::filesystem::is_directory(DirectoryOf(job), ignored)) {
-    job.state = JobState::kFailed;
-    job.end_time = absl::Now();
-    job.error_code = static_cast<int>(absl::StatusCode::kDataLoss);
-    job.error_message = "the job's directory is gone";
-    return store->UpdateJob(job);
+    trouble = absl::DataLossError("the job's directory is gone");
+  } else {
+    trouble = EndOldTrainer(DirectoryOf(job), kOldTrainerGrace);
   }
-  RETURN_IF_ERROR(EndOldTrainer(DirectoryOf(job), kOldTrainerGrace));
-  if (HasResult(options.data_directory, job)) {
+  if (trouble.ok() && HasResult(options.data_directory, job)) {
     const absl::StatusOr<JobRecord> finished = PublishResult(options.data_directory, job, store);
-    if (!finished.ok()) return SetState(job, JobState::kFailed, finished.status());
-    spdlog::info("jobs/{}: published {}, which was complete when the last server ended", job.id,
-                 finished->result_revision);
-    return RecordFinalState(*finished);
+    if (finished.ok()) {
+      spdlog::info("jobs/{}: published {}, which was complete when the last server ended", job.id,
+                   finished->result_revision);
+      const absl::Status recorded = RecordFinalState(*finished);
+      if (!recorded.ok()) spdlog::error("jobs/{}: {}", job.id, recorded.ToString());
+      RemoveCheckpoints(DirectoryOf(job));
+      return absl::OkStatus();
+    }
+    spdlog::error("jobs/{}: result cannot be published: {}", job.id, finished.status().ToString());
+    if (IsLasting(finished.status())) trouble = finished.status();
+  }
+  if (!trouble.ok()) {
+    spdlog::error("jobs/{}: fails: {}", job.id, trouble.ToString());
+    return StoreState(job, JobState::kFailed, trouble);
   }
   spdlog::info("jobs/{}: was running when the last server ended, queued again", job.id);
-  return SetState(job, JobState::kQueued, absl::OkStatus());
+  return StoreState(job, JobState::kQueued, absl::OkStatus());
 }
 
 }  // namespace tandem

@@ -1,5 +1,6 @@
 // The supervisor thread: takes the oldest queued job, runs its trainer to an end, and settles the job.
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -23,7 +24,8 @@ namespace {
 constexpr absl::Duration kPoll = absl::Milliseconds(50);         // How soon an exit or a cancel is seen.
 constexpr absl::Duration kCheckEvery = absl::Milliseconds(500);  // Memory and events.
 constexpr absl::Duration kIdleWait = absl::Seconds(5);
-constexpr absl::Duration kRetryStore = absl::Seconds(1);
+constexpr absl::Duration kRetry = absl::Seconds(1);
+constexpr int kIdleHangLimits = 3;  // See TrainingJobsOptions::hang_limit.
 
 int64_t MebiBytes(int64_t bytes) { return bytes >> 20; }
 
@@ -32,6 +34,28 @@ int64_t EventBytes(const std::filesystem::path& job_directory) {
   const auto size = std::filesystem::file_size(job_directory / kEventsFile, error);
   return error ? 0 : static_cast<int64_t>(size);
 }
+
+// What a trainer did since its last event: CPU time that it used, and for how long it used none. Wall time alone says
+// nothing, since a trainer at idle priority hardly runs while the server is busy.
+class Silence {
+ public:
+  Silence(int64_t event_bytes, int threads) : event_bytes_(event_bytes), threads_(std::max(threads, 1)) {}
+
+  void Update(int64_t event_bytes, absl::Duration cpu, absl::Time now) {
+    if (cpu != std::exchange(cpu_, cpu)) last_run_ = now;
+    if (event_bytes == std::exchange(event_bytes_, event_bytes)) return;
+    last_run_ = now;
+    cpu_at_event_ = cpu;
+  }
+  absl::Duration CpuTime() const { return (cpu_ - cpu_at_event_) / threads_; }  // A thread's share.
+  absl::Duration IdleTime(absl::Time now) const { return now - last_run_; }
+
+ private:
+  int64_t event_bytes_;
+  const int threads_;
+  absl::Duration cpu_, cpu_at_event_;
+  absl::Time last_run_ = absl::Now();
+};
 
 }  // namespace
 
@@ -74,8 +98,14 @@ std::optional<JobRecord> TrainingJobs::Rep::TakeQueued() {
   if (status.ok()) return job;
   if (!absl::IsFailedPrecondition(status)) {
     spdlog::error("jobs/{}: cannot be started: {}", job.id, status.ToString());
-    // Fails the job when its row was stored and its event was not; else it stays queued and is tried again.
-    SetState(job, JobState::kFailed, status).IgnoreError();
+    // Unless the row was stored and its event was not, the job is still queued. It is tried again in either case, but
+    // not with an event log that is damaged.
+    const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
+    if (row.ok() && row->state == JobState::kRunning) {
+      --job.attempt;
+      SettleState(job, IsLasting(status) ? JobState::kFailed : JobState::kQueued,
+                  IsLasting(status) ? status : absl::OkStatus());
+    }
   }
   absl::MutexLock lock(&mutex);
   running_tenant.clear();
@@ -84,6 +114,7 @@ std::optional<JobRecord> TrainingJobs::Rep::TakeQueued() {
 }
 
 void TrainingJobs::Rep::RunJob(JobRecord job) {
+  if (HasResult(options.data_directory, job)) return SettleDone(job);  // It could not be published before.
   spdlog::info("jobs/{}: attempt {} begins", job.id, job.attempt);
   int deaths = 0;
   if (const absl::StatusOr<int> before = CountDeaths(DirectoryOf(job)); before.ok()) deaths = *before;
@@ -130,8 +161,9 @@ TrainingJobs::Rep::Ending TrainingJobs::Rep::WaitAndAsk() {
 AttemptEnd TrainingJobs::Rep::WatchProcess(TrainerProcess& process, const JobRecord& job) {
   const std::filesystem::path directory = DirectoryOf(job);
   Ending ending = Ending::kNone;
-  absl::Time kill_time = absl::InfiniteFuture(), next_check = absl::Now(), last_event = absl::Now();
-  int64_t event_bytes = EventBytes(directory), resident_bytes = 0;
+  absl::Time kill_time = absl::InfiniteFuture(), next_check = absl::Now();
+  Silence silence(EventBytes(directory), options.trainer_threads);
+  int64_t resident_bytes = 0;
   while (true) {
     if (const std::optional<TrainerEnd> end = process.Poll()) return Judge(*end, ending, resident_bytes, job);
     const Ending asked = WaitAndAsk();
@@ -149,9 +181,10 @@ AttemptEnd TrainingJobs::Rep::WatchProcess(TrainerProcess& process, const JobRec
     if (now < next_check) continue;
     next_check = now + kCheckEvery;
     resident_bytes = process.ResidentBytes();
-    if (const int64_t bytes = EventBytes(directory); bytes != std::exchange(event_bytes, bytes)) last_event = now;
+    silence.Update(EventBytes(directory), process.CpuTime(), now);
+    if (silence.CpuTime() > options.hang_limit) ending = Ending::kBusyHang;
+    if (silence.IdleTime(now) > kIdleHangLimits * options.hang_limit) ending = Ending::kIdleHang;
     if (options.trainer_memory_bytes > 0 && resident_bytes > options.trainer_memory_bytes) ending = Ending::kMemory;
-    if (ending == Ending::kNone && now - last_event > options.hang_limit) ending = Ending::kHang;
     if (ending != Ending::kNone) kill_time = now;
   }
 }
@@ -170,54 +203,74 @@ AttemptEnd TrainingJobs::Rep::Judge(const TrainerEnd& end, Ending ending, int64_
                                                   " MiB; a smaller batch_size or max_length needs less"))};
     case Ending::kStop:
       return {Kind::kStopped, absl::OkStatus()};
-    case Ending::kHang:
+    case Ending::kBusyHang:
       return {Kind::kDied, absl::InternalError(Concat("wrote no event for ", absl::FormatDuration(options.hang_limit),
+                                                      " of CPU time and was killed"))};
+    case Ending::kIdleHang:
+      return {Kind::kDied, absl::InternalError(Concat("wrote no event and used no CPU time for ",
+                                                      absl::FormatDuration(kIdleHangLimits * options.hang_limit),
                                                       " and was killed"))};
     case Ending::kNone:
     case Ending::kCancel:
       break;
   }
+  if (end.exit_code == kTrainerStopped) return {Kind::kStopped, absl::OkStatus()};  // By somebody else's SIGTERM.
   return {Kind::kDied, absl::InternalError(Concat(end.Describe(), ", last words: ", LastLogLine(DirectoryOf(job))))};
 }
 
 void TrainingJobs::Rep::Settle(const JobRecord& job, const AttemptEnd& end) {
-  absl::Status status;
-  JobState state = JobState::kFailed;
-  absl::Status error = end.error;
+  spdlog::info("jobs/{}: ends attempt {} {}", job.id, job.attempt, end.error.ToString());
   switch (end.kind) {
-    case AttemptEnd::Kind::kDone: {
-      const absl::StatusOr<JobRecord> finished = PublishResult(options.data_directory, job, store);
-      if (finished.ok()) {
-        spdlog::info("jobs/{}: done, {}", job.id, finished->result_revision);
-        status = RecordFinalState(*finished);
-        if (!status.ok()) spdlog::error("jobs/{}: {}", job.id, status.ToString());
-        return;
-      }
-      error = finished.status();
-      break;
-    }
+    case AttemptEnd::Kind::kDone:
+      return SettleDone(job);
     case AttemptEnd::Kind::kCancelled:
-      state = JobState::kCancelled;
-      break;
+      return SettleState(job, JobState::kCancelled, absl::OkStatus());
     case AttemptEnd::Kind::kStopped:
-      state = JobState::kQueued;
-      break;
+      SettleState(job, JobState::kQueued, absl::OkStatus());
+      return Pause();  // Whoever stops trainers may go on doing so.
     case AttemptEnd::Kind::kFailed:
     case AttemptEnd::Kind::kDied:
-      break;
+      return SettleState(job, JobState::kFailed, end.error);
   }
-  spdlog::info("jobs/{}: ends attempt {} in state {} {}", job.id, job.attempt, static_cast<int>(state),
-               error.ToString());
+}
+
+void TrainingJobs::Rep::SettleDone(const JobRecord& job) {
+  while (true) {
+    const absl::StatusOr<JobRecord> finished = PublishResult(options.data_directory, job, store);
+    if (finished.ok()) {
+      spdlog::info("jobs/{}: done, {}", job.id, finished->result_revision);
+      const absl::Status status = RecordFinalState(*finished);
+      if (!status.ok()) spdlog::error("jobs/{}: {}", job.id, status.ToString());
+      return RemoveCheckpoints(DirectoryOf(job));
+    }
+    // A finished row: stored by a transaction that reported an error. SettleState leaves it as it is.
+    const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
+    if (IsLasting(finished.status()) || (row.ok() && IsFinished(row->state))) {
+      return SettleState(job, JobState::kFailed, finished.status());
+    }
+    spdlog::error("jobs/{}: result cannot be published: {}", job.id, finished.status().ToString());
+    Pause();
+    const Ending asked = WaitAndAsk();
+    if (asked == Ending::kCancel) return SettleState(job, JobState::kCancelled, absl::OkStatus());
+    if (asked == Ending::kStop) return;
+  }
+}
+
+void TrainingJobs::Rep::SettleState(const JobRecord& job, JobState state, const absl::Status& error) {
   // A full disk must not leave the job RUNNING for ever: again until it is stored; a restart would also settle it.
   while (true) {
-    status = SetState(job, state, error);
-    const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
-    if (status.ok() || (row.ok() && row->state == state) || absl::IsNotFound(row.status())) break;
+    const absl::Status status = StoreState(job, state, error);
+    if (status.ok() || absl::IsNotFound(status)) return;
     spdlog::error("jobs/{}: state cannot be stored: {}", job.id, status.ToString());
+    Pause();
     absl::MutexLock lock(&mutex);
     if (stopping) return;
-    changed.WaitWithTimeout(&mutex, kRetryStore);
   }
+}
+
+void TrainingJobs::Rep::Pause() {
+  absl::MutexLock lock(&mutex);
+  if (!stopping) changed.WaitWithTimeout(&mutex, kRetry);
 }
 
 }  // namespace tandem

@@ -41,11 +41,15 @@ struct Collections::Rep {
   std::map<Key, CollectionPtr> open ABSL_GUARDED_BY(mutex);
   std::map<Key, absl::Status> damaged ABSL_GUARDED_BY(mutex);  // Why a collection could not be opened.
   std::set<Key> changing ABSL_GUARDED_BY(mutex);               // Being made or deleted.
+  std::set<Key> making ABSL_GUARDED_BY(mutex);                 // Those of them that are made.
 };
 
 absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Find(std::string_view tenant, std::string_view id) {
   const Key key = KeyOf(tenant, id);
   absl::ReaderMutexLock lock(&mutex);
+  // Its row, and the answer to a repeated Create, are there a moment before it is open.
+  const auto made = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return !making.contains(key); };
+  mutex.Await(absl::Condition(&made));
   if (const auto found = open.find(key); found != open.end()) return found->second;
   if (const auto found = damaged.find(key); found != damaged.end()) return found->second;
   return NotFound(id);
@@ -125,10 +129,12 @@ absl::StatusOr<CollectionRecord> Collections::Create(const CollectionRecord& wan
     const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(rep_->mutex) { return !rep_->changing.contains(key); };
     rep_->mutex.Await(absl::Condition(&free));
     rep_->changing.insert(key);
+    rep_->making.insert(key);
   }
   const absl::Cleanup done = [&] {
     absl::MutexLock lock(&rep_->mutex);
     rep_->changing.erase(key);
+    rep_->making.erase(key);
   };
   if (rep_->rooms.meta->GetCollection(record.tenant, record.id).ok()) {
     return absl::AlreadyExistsError(Concat("collections/", record.id, " exists already"));
@@ -195,9 +201,9 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> Collections::Live(std::stri
 }
 
 absl::StatusOr<std::shared_ptr<const ActiveRelease>> Collections::LiveAt(std::string_view tenant, std::string_view id,
-                                                                         int64_t min_commit, absl::Time deadline) {
+                                                                         int64_t min_commit, const Patience& patience) {
   ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Find(tenant, id));
-  return collection->LiveAt(min_commit, deadline);
+  return collection->LiveAt(min_commit, patience);
 }
 
 absl::StatusOr<ReleaseRecord> Collections::CreateRelease(const ReleaseRecord& record,
@@ -225,10 +231,10 @@ absl::StatusOr<BuildProgress> Collections::Progress(std::string_view tenant, std
 
 absl::StatusOr<PromotionResult> Collections::Promote(std::string_view tenant, std::string_view collection,
                                                      std::string_view id, std::optional<int64_t> etag,
-                                                     std::string_view override_reason, absl::Time deadline,
+                                                     std::string_view override_reason, const Patience& patience,
                                                      const MetaStore::Request* request) {
   ASSIGN_OR_RETURN(const Rep::CollectionPtr found, rep_->Find(tenant, collection));
-  return found->Promote(id, etag, override_reason, deadline, request);
+  return found->Promote(id, etag, override_reason, patience, request);
 }
 
 absl::StatusOr<int64_t> Collections::WaitForChange(std::string_view tenant, std::string_view collection,

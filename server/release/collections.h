@@ -19,6 +19,7 @@
 #include "server/encoder/embedding_queue.h"
 #include "server/encoder/encoder.h"
 #include "server/encoder/model_cache.h"
+#include "server/release/patience.h"
 #include "server/storage/document_store.h"
 #include "server/storage/meta_store.h"
 
@@ -82,9 +83,9 @@ class Collections {
   // The release that answers now; FAILED_PRECONDITION before the first promotion.
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live(std::string_view tenant, std::string_view id);
   // Live(), once it has `min_commit`; INVALID_ARGUMENT on "min_commit" when the collection has no such commit yet,
-  // DEADLINE_EXCEEDED.
+  // DEADLINE_EXCEEDED, CANCELLED.
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(std::string_view tenant, std::string_view id,
-                                                              int64_t min_commit, absl::Time deadline);
+                                                              int64_t min_commit, const Patience& patience);
 
   // Starts to build; `record` has tenant, collection, id, model, revision, index.
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
@@ -93,9 +94,10 @@ class Collections {
   absl::Status DeleteRelease(std::string_view tenant, std::string_view collection, std::string_view id);
   absl::StatusOr<BuildProgress> Progress(std::string_view tenant, std::string_view collection, std::string_view id);
   // Waits for the candidate to catch up, evaluates both, asks the gate, swaps. See ReleaseService.PromoteRelease.
+  // CANCELLED when the caller is gone before the swap.
   absl::StatusOr<PromotionResult> Promote(std::string_view tenant, std::string_view collection, std::string_view id,
                                           std::optional<int64_t> etag, std::string_view override_reason,
-                                          absl::Time deadline, const MetaStore::Request* request);
+                                          const Patience& patience, const MetaStore::Request* request);
 
   // Blocks until the release's state or progress differs from what the caller saw (or the timeout); returns a version
   // that grows with each change of any release of the collection.

@@ -20,9 +20,10 @@ constexpr size_t kQueriesAtOnce = 64;      // Embedded and looked up together: a
 constexpr size_t kRecallQueries = 200;     // The index's recall is measured on so many: exact search is the price.
 constexpr int kSampleAttempts = 200 * 50;  // Commits tried to find so many stored vectors.
 
-absl::Status MayGoOn(absl::Time deadline, const std::atomic<bool>& stop, size_t done, size_t total) {
+absl::Status MayGoOn(const Patience& patience, const std::atomic<bool>& stop, size_t done, size_t total) {
   if (stop) return absl::CancelledError("the collection is being closed");
-  if (absl::Now() < deadline) return absl::OkStatus();
+  if (patience.IsGone()) return absl::CancelledError("the evaluation was cancelled");
+  if (absl::Now() < patience.deadline) return absl::OkStatus();
   return absl::DeadlineExceededError(
       Concat("the evaluation of ", total, " queries was not done at the deadline: ", done, " were"));
 }
@@ -86,19 +87,19 @@ absl::StatusOr<double> IndexRecall(const IndexSnapshot& snapshot, std::span<cons
 absl::StatusOr<MeasuredRelease> Evaluate(const ActiveRelease& release, const IndexSnapshot& snapshot,
                                          DocumentStore* documents, EmbeddingQueue* queue,
                                          std::string_view evaluation_set, std::span<const EvaluationQuery> queries,
-                                         absl::Time deadline, const std::atomic<bool>& stop) {
+                                         const Patience& patience, const std::atomic<bool>& stop) {
   const size_t dimensions = static_cast<size_t>(snapshot.dimensions());
   std::vector<QueryMetrics> metrics;
   std::vector<float> recall_queries;
   VectorSearch search;
   search.k = kTopK;
   for (size_t first = 0; first < queries.size(); first += kQueriesAtOnce) {
-    RETURN_IF_ERROR(MayGoOn(deadline, stop, first, queries.size()));
+    RETURN_IF_ERROR(MayGoOn(patience, stop, first, queries.size()));
     const auto chunk = queries.subspan(first, std::min(kQueriesAtOnce, queries.size() - first));
     std::vector<std::string> texts;
     for (const EvaluationQuery& query : chunk) texts.push_back(query.text);
-    ASSIGN_OR_RETURN(const EmbeddedTexts embedded,
-                     queue->Embed(release.encoder, texts, InputRole::kQuery, EmbeddingPriority::kBulk, deadline));
+    ASSIGN_OR_RETURN(const EmbeddedTexts embedded, queue->Embed(release.encoder, texts, InputRole::kQuery,
+                                                                EmbeddingPriority::kBulk, patience.deadline));
     std::vector<std::vector<ScoredLabel>> hits;
     for (size_t i = 0; i < chunk.size(); ++i) {
       const std::span<const float> vector(embedded.vectors.data() + i * dimensions, dimensions);

@@ -19,10 +19,11 @@ namespace tandem {
 
 // Measures `release` at `snapshot`, a state of its index. `queries` may be empty (`evaluation_set` is, too): then only
 // the index's recall is measured, on stored vectors. Blocks the caller for as long as embedding and searching takes, at
-// bulk priority; DEADLINE_EXCEEDED when that is not done by `deadline`, CANCELLED once `stop` is true.
+// bulk priority; DEADLINE_EXCEEDED or CANCELLED when the patience is over before that is done, CANCELLED once `stop` is
+// true.
 absl::StatusOr<MeasuredRelease> Evaluate(const ActiveRelease& release, const IndexSnapshot& snapshot,
                                          DocumentStore* documents, EmbeddingQueue* queue,
                                          std::string_view evaluation_set, std::span<const EvaluationQuery> queries,
-                                         absl::Time deadline, const std::atomic<bool>& stop);
+                                         const Patience& patience, const std::atomic<bool>& stop);
 
 }  // namespace tandem

@@ -176,10 +176,10 @@ int OpenCollection::Rank(const Followed& followed) const {
   return 6;
 }
 
-bool OpenCollection::TakeTurn(const FollowedPtr& followed, absl::Time deadline) {
+bool OpenCollection::TakeTurn(const FollowedPtr& followed, const Patience& patience) {
   ++followed->turns_wanted;
   const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !followed->writing; };
-  const bool taken = mutex_.AwaitWithDeadline(absl::Condition(&free), deadline) && !closed_;
+  const bool taken = Await(&mutex_, absl::Condition(&free), patience) && !closed_;
   --followed->turns_wanted;
   if (taken) followed->writing = true;
   return taken;
@@ -261,7 +261,8 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::Live() {
   return LiveLocked();
 }
 
-absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int64_t min_commit, absl::Time deadline) {
+absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int64_t min_commit,
+                                                                            const Patience& patience) {
   if (const int64_t head = documents_->head(); min_commit > head) {
     return InvalidField("min_commit", Concat(min_commit, ": the newest commit of ", Name(), " is ", head));
   }
@@ -269,7 +270,10 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int6
   const auto decided = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return closed_ || live_ == nullptr || !live_->follower->caught_up() || live_->follower->cursor() >= min_commit;
   };
-  if (!mutex_.AwaitWithDeadline(absl::Condition(&decided), deadline)) {
+  if (!Await(&mutex_, absl::Condition(&decided), patience)) {
+    if (patience.IsGone()) {
+      return absl::CancelledError(Concat("the wait for min_commit ", min_commit, " was cancelled"));
+    }
     return absl::DeadlineExceededError(Concat(ReleaseName(live_id_), ", the live release, has commit ",
                                               live_->follower->cursor(), ", min_commit is ", min_commit));
   }

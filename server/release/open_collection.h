@@ -58,13 +58,13 @@ class OpenCollection {
   // See Collections for these.
   absl::Status AdmitWrite();
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live();
-  absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(int64_t min_commit, absl::Time deadline);
+  absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(int64_t min_commit, const Patience& patience);
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
   absl::StatusOr<ReleaseRecord> CancelRelease(std::string_view id);
   absl::Status DeleteRelease(std::string_view id);
   absl::StatusOr<BuildProgress> Progress(std::string_view id);
   absl::StatusOr<PromotionResult> Promote(std::string_view id, std::optional<int64_t> etag,
-                                          std::string_view override_reason, absl::Time deadline,
+                                          std::string_view override_reason, const Patience& patience,
                                           const MetaStore::Request* request);
   absl::StatusOr<int64_t> WaitForChange(int64_t seen_version, absl::Duration timeout);
 
@@ -95,8 +95,8 @@ class OpenCollection {
   absl::StatusOr<FollowedPtr> OpenRelease(const ReleaseRecord& record);
   void OpenOrReport(const ReleaseRecord& record);
   void FollowLoop();
-  // Waits for the writer's turn and takes it; false at the deadline or when the collection closes.
-  bool TakeTurn(const FollowedPtr& followed, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits for the writer's turn and takes it; false when the patience is over or the collection closes.
+  bool TakeTurn(const FollowedPtr& followed, const Patience& patience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Turn NextTurn(int64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int Rank(const Followed& followed) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void EndStep(const FollowedPtr& followed, const absl::Status& status);
@@ -121,22 +121,22 @@ class OpenCollection {
   absl::Status Retire(const std::string& id);
 
   // promotion.cc
-  absl::Status BeginPromotion(std::string_view id, absl::Time deadline);
+  absl::Status BeginPromotion(std::string_view id, const Patience& patience);
   void EndPromotion();
-  absl::StatusOr<FollowedPtr> Candidate(const ReleaseRecord& record, absl::Time deadline);
-  absl::Status WaitUntilNear(const FollowedPtr& candidate, absl::Time deadline);
-  absl::Status HoldLive(const FollowedPtr& candidate, absl::Time deadline);
+  absl::StatusOr<FollowedPtr> Candidate(const ReleaseRecord& record, const Patience& patience);
+  absl::Status WaitUntilNear(const FollowedPtr& candidate, const Patience& patience);
+  absl::Status HoldLive(const FollowedPtr& candidate, const Patience& patience);
   void LetLiveGo();
   absl::StatusOr<GateReport> Judge(const FollowedPtr& candidate, const CollectionRecord& collection,
-                                   absl::Time deadline);
+                                   const Patience& patience);
   absl::StatusOr<std::shared_ptr<const MeasuredRelease>> Measure(const FollowedPtr& followed,
                                                                  const IndexSnapshot& snapshot,
                                                                  const std::string& evaluation_set,
                                                                  const std::vector<EvaluationQuery>& queries,
-                                                                 absl::Time deadline);
+                                                                 const Patience& patience);
   absl::Status StoreEvaluation(const std::string& release, const Evaluation& evaluation);
   absl::Status Swap(const FollowedPtr& candidate, std::optional<int64_t> etag, const MetaStore::Request* request,
-                    absl::Time deadline);
+                    const Patience& patience);
 
   const ReleaseOptions options_;
   const Rooms rooms_;

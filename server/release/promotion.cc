@@ -6,7 +6,6 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/time/clock.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/release/evaluation.h"
@@ -20,7 +19,12 @@ namespace {
 // writer's document may then wait.
 constexpr int64_t kNearCommits = 256;
 
-absl::Status TooLate(std::string_view release, std::string_view what) {
+// What a promotion that could not wait any longer says.
+absl::Status GivenUp(const Patience& patience, std::string_view release, std::string_view what) {
+  if (patience.IsGone()) {
+    return absl::CancelledError(
+        Concat(release, " was not promoted: when the call was cancelled or the server shut down ", what));
+  }
   return absl::DeadlineExceededError(Concat(release, " was not promoted: at the deadline ", what));
 }
 
@@ -31,10 +35,10 @@ absl::Status Refused(std::string_view release, const GateReport& report) {
 }  // namespace
 
 absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std::optional<int64_t> etag,
-                                                        std::string_view override_reason, absl::Time deadline,
+                                                        std::string_view override_reason, const Patience& patience,
                                                         const MetaStore::Request* request) {
-  if (absl::Now() >= deadline) return TooLate(ReleaseName(id), "nothing was begun yet");
-  RETURN_IF_ERROR(BeginPromotion(id, deadline));
+  if (patience.IsOver()) return GivenUp(patience, ReleaseName(id), "nothing was begun yet");
+  RETURN_IF_ERROR(BeginPromotion(id, patience));
   const absl::Cleanup end = [this] { EndPromotion(); };
   CollectionRecord collection;
   ReleaseRecord record;
@@ -46,16 +50,16 @@ absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std
   if (etag && *etag != collection.etag) {
     return absl::AbortedError(Concat(Name(), ": etag ", *etag, " is stale, it is ", collection.etag, " now"));
   }
-  ASSIGN_OR_RETURN(const FollowedPtr candidate, Candidate(record, deadline));
-  RETURN_IF_ERROR(WaitUntilNear(candidate, deadline));
+  ASSIGN_OR_RETURN(const FollowedPtr candidate, Candidate(record, patience));
+  RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
   PromotionResult result;
   result.gate.passed = true;
   if (record.state != ReleaseState::kPrevious) {  // Going back asks no gate.
-    ASSIGN_OR_RETURN(result.gate, Judge(candidate, collection, deadline));
+    ASSIGN_OR_RETURN(result.gate, Judge(candidate, collection, patience));
     if (!result.gate.passed && override_reason.empty()) return Refused(ReleaseName(id), result.gate);
-    RETURN_IF_ERROR(WaitUntilNear(candidate, deadline));
+    RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
   }
-  RETURN_IF_ERROR(Swap(candidate, etag, request, deadline));
+  RETURN_IF_ERROR(Swap(candidate, etag, request, patience));
   if (!result.gate.passed) {
     spdlog::warn("{} of tenant \"{}\" was promoted against the gate: reason given \"{}\"; the gate said: {}",
                  ReleaseName(id), tenant_, std::string(override_reason), result.gate.reason);
@@ -69,11 +73,11 @@ absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std
   return result;
 }
 
-absl::Status OpenCollection::BeginPromotion(std::string_view id, absl::Time deadline) {
+absl::Status OpenCollection::BeginPromotion(std::string_view id, const Patience& patience) {
   absl::MutexLock lock(&mutex_);
   const auto free = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !promoting_; };
-  if (!mutex_.AwaitWithDeadline(absl::Condition(&free), deadline)) {
-    return TooLate(ReleaseName(id), Concat("the promotion of ", promoting_id_, " was still under way"));
+  if (!Await(&mutex_, absl::Condition(&free), patience)) {
+    return GivenUp(patience, ReleaseName(id), Concat("the promotion of ", promoting_id_, " was still under way"));
   }
   if (closed_) return ClosedError();
   promoting_ = true;
@@ -95,7 +99,7 @@ void OpenCollection::EndPromotion() {
 }
 
 absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const ReleaseRecord& record,
-                                                                      absl::Time deadline) {
+                                                                      const Patience& patience) {
   const std::string name = ReleaseName(record.id);
   switch (record.state) {
     case ReleaseState::kReady:
@@ -116,8 +120,8 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const Rele
       const FollowedPtr followed = Find(record.id);
       return closed_ || followed == nullptr || !followed->removed;
     };
-    if (!mutex_.AwaitWithDeadline(absl::Condition(&settled), deadline)) {
-      return TooLate(name, "it was still being put away after its rollback window");
+    if (!Await(&mutex_, absl::Condition(&settled), patience)) {
+      return GivenUp(patience, name, "it was still being put away after its rollback window");
     }
     if (closed_) return ClosedError();
     if (const FollowedPtr followed = Find(record.id); followed != nullptr) return followed;
@@ -131,7 +135,7 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const Rele
   return followed;
 }
 
-absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, absl::Time deadline) {
+absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, const Patience& patience) {
   documents_->Wake();
   absl::MutexLock lock(&mutex_);
   const auto near = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -139,34 +143,35 @@ absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, absl::T
     const Follower& follower = *candidate->follower;
     return follower.caught_up() && (live_ == nullptr || live_->follower->cursor() - follower.cursor() <= kNearCommits);
   };
-  const bool reached = mutex_.AwaitWithDeadline(absl::Condition(&near), deadline);
+  const bool reached = Await(&mutex_, absl::Condition(&near), patience);
   if (closed_) return ClosedError();
   if (candidate->removed) return absl::AbortedError("the release was removed while it was being promoted");
   if (reached) return absl::OkStatus();
   const BuildProgress progress = candidate->follower->Progress();
-  return TooLate(ReleaseName(candidate->follower->release()->id),
+  return GivenUp(patience, ReleaseName(candidate->follower->release()->id),
                  Concat("it had commit ", progress.cursor, " of ", progress.target_commit));
 }
 
 // Takes the live release's writing turn, so that it stays where it is, and waits until the candidate is there too.
-absl::Status OpenCollection::HoldLive(const FollowedPtr& candidate, absl::Time deadline) {
+absl::Status OpenCollection::HoldLive(const FollowedPtr& candidate, const Patience& patience) {
   const std::string name = ReleaseName(candidate->follower->release()->id);
   absl::MutexLock lock(&mutex_);
   if (live_ == nullptr) return absl::OkStatus();
-  if (!TakeTurn(live_, deadline)) {
-    return closed_ ? ClosedError() : TooLate(name, "the live release was still taking a step");
+  if (!TakeTurn(live_, patience)) {
+    return closed_ ? ClosedError() : GivenUp(patience, name, "the live release was still taking a step");
   }
   holding_live_ = true;
   documents_->Wake();
   const auto level = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return closed_ || candidate->removed || candidate->follower->cursor() >= live_->follower->cursor();
   };
-  const bool reached = mutex_.AwaitWithDeadline(absl::Condition(&level), deadline);
+  const bool reached = Await(&mutex_, absl::Condition(&level), patience);
   if (closed_) return ClosedError();
   if (candidate->removed) return absl::AbortedError(Concat(name, " was removed while it was being promoted"));
   if (reached) return absl::OkStatus();
-  return TooLate(
-      name, Concat("it had commit ", candidate->follower->cursor(), ", the live release ", live_->follower->cursor()));
+  return GivenUp(
+      patience, name,
+      Concat("it had commit ", candidate->follower->cursor(), ", the live release ", live_->follower->cursor()));
 }
 
 void OpenCollection::LetLiveGo() {
@@ -181,11 +186,11 @@ void OpenCollection::LetLiveGo() {
 
 // Both are measured at one state: the snapshots are taken while the live release is held.
 absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, const CollectionRecord& collection,
-                                                 absl::Time deadline) {
+                                                 const Patience& patience) {
   const GatePolicy& policy = collection.gate;
   const bool replaces = !collection.live_release.empty();
   if (LacksEvaluationSet(policy, replaces)) return GateWithoutEvaluationSet();
-  RETURN_IF_ERROR(HoldLive(candidate, deadline));
+  RETURN_IF_ERROR(HoldLive(candidate, patience));
   FollowedPtr live;
   {
     absl::MutexLock lock(&mutex_);
@@ -207,10 +212,10 @@ absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, c
     ASSIGN_OR_RETURN(queries, rooms_.meta->ReadEvaluationQueries(tenant_, id_, policy.evaluation_set));
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const MeasuredRelease> measured,
-                   Measure(candidate, *candidate_snapshot, policy.evaluation_set, queries, deadline));
+                   Measure(candidate, *candidate_snapshot, policy.evaluation_set, queries, patience));
   std::shared_ptr<const MeasuredRelease> measured_live;
   if (live != nullptr) {
-    ASSIGN_OR_RETURN(measured_live, Measure(live, *live_snapshot, policy.evaluation_set, queries, deadline));
+    ASSIGN_OR_RETURN(measured_live, Measure(live, *live_snapshot, policy.evaluation_set, queries, patience));
   }
   if (!policy.evaluation_set.empty()) {
     RETURN_IF_ERROR(StoreEvaluation(candidate->follower->release()->id, measured->evaluation));
@@ -224,7 +229,7 @@ absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, c
 // The newest measurement again when it is of the same set and commit; sets and states of a commit never change.
 absl::StatusOr<std::shared_ptr<const MeasuredRelease>> OpenCollection::Measure(
     const FollowedPtr& followed, const IndexSnapshot& snapshot, const std::string& evaluation_set,
-    const std::vector<EvaluationQuery>& queries, absl::Time deadline) {
+    const std::vector<EvaluationQuery>& queries, const Patience& patience) {
   {
     absl::MutexLock lock(&mutex_);
     const std::shared_ptr<const MeasuredRelease>& known = followed->measured;
@@ -234,7 +239,7 @@ absl::StatusOr<std::shared_ptr<const MeasuredRelease>> OpenCollection::Measure(
     }
   }
   ASSIGN_OR_RETURN(MeasuredRelease measured, Evaluate(*followed->follower->release(), snapshot, documents_.get(),
-                                                      rooms_.queue, evaluation_set, queries, deadline, stop_));
+                                                      rooms_.queue, evaluation_set, queries, patience, stop_));
   auto shared = std::make_shared<const MeasuredRelease>(std::move(measured));
   absl::MutexLock lock(&mutex_);
   followed->measured = shared;
@@ -250,11 +255,12 @@ absl::Status OpenCollection::StoreEvaluation(const std::string& release, const E
 
 // The transaction in meta.db is the moment at which the release is live; memory follows before the rows are let go.
 absl::Status OpenCollection::Swap(const FollowedPtr& candidate, std::optional<int64_t> etag,
-                                  const MetaStore::Request* request, absl::Time deadline) {
-  RETURN_IF_ERROR(HoldLive(candidate, deadline));
+                                  const MetaStore::Request* request, const Patience& patience) {
+  RETURN_IF_ERROR(HoldLive(candidate, patience));
   const std::string& id = candidate->follower->release()->id;
   {
     absl::MutexLock rows(&rows_mutex_);
+    if (patience.IsGone()) return GivenUp(patience, ReleaseName(id), "it was about to go live");
     RETURN_IF_ERROR(rooms_.meta->PromoteRelease(tenant_, id_, id, etag, request).status());
     absl::MutexLock lock(&mutex_);
     if (holding_live_) live_->writing = false;

@@ -63,12 +63,16 @@ absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord&
   {
     absl::MutexLock lock(&mutex_);
     const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return closed_ || (!creating_.contains(record.id) && Find(record.id) == nullptr);
+      const FollowedPtr followed = Find(record.id);
+      return closed_ || (!creating_.contains(record.id) && (followed == nullptr || !followed->removed));
     };
     if (!mutex_.AwaitWithTimeout(absl::Condition(&free), kForgetPatience)) {
       return absl::UnavailableError(Concat(ReleaseName(record.id), ": another of this id is still being removed"));
     }
     if (closed_) return ClosedError();
+    if (Find(record.id) != nullptr) {  // Another call has just made it.
+      return absl::AlreadyExistsError(Concat(ReleaseName(record.id), " exists already"));
+    }
     creating_.insert(record.id);
   }
   const absl::Cleanup done = [this, id = record.id] {  // By value: the record is moved out before this runs.
@@ -225,7 +229,7 @@ absl::Status OpenCollection::Seal(const FollowedPtr& followed) {
   RETURN_IF_ERROR(followed->follower->WriteSealed());
   {
     absl::MutexLock lock(&mutex_);
-    if (!TakeTurn(followed, absl::InfiniteFuture())) return absl::CancelledError("the collection is being closed");
+    if (!TakeTurn(followed, Patience{})) return absl::CancelledError("the collection is being closed");
     if (followed->removed) {
       followed->writing = false;
       return absl::CancelledError("the release is being removed");
@@ -246,7 +250,7 @@ absl::Status OpenCollection::FinishBuild(const FollowedPtr& followed) {
   if (const std::string& set = collection.gate.evaluation_set; !set.empty()) {
     ASSIGN_OR_RETURN(const std::vector<EvaluationQuery> queries, rooms_.meta->ReadEvaluationQueries(tenant_, id_, set));
     absl::StatusOr<std::shared_ptr<const MeasuredRelease>> result =
-        Measure(followed, *release.index->snapshot(), set, queries, absl::InfiniteFuture());
+        Measure(followed, *release.index->snapshot(), set, queries, Patience{});
     if (result.ok()) {
       measured = *std::move(result);
     } else {

@@ -9,6 +9,7 @@
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/rpc/limits.h"
+#include "server/rpc/names.h"
 
 namespace tandem {
 namespace {
@@ -26,7 +27,7 @@ absl::Status CheckValue(std::string_view path, const google::protobuf::Value& va
       return absl::OkStatus();
     case Value::kStructValue:
       for (const auto& [key, element] : value.struct_value().fields()) {
-        RETURN_IF_ERROR(CheckValue(Concat(path, ".struct_value.fields[\"", key, "\"]"), element));
+        RETURN_IF_ERROR(CheckValue(Concat(path, ".struct_value.fields[", Quote(key), "]"), element));
       }
       return absl::OkStatus();
     case Value::kListValue:
@@ -102,7 +103,7 @@ absl::Status CheckDuration(std::string_view path, const google::protobuf::Durati
 
 absl::Status CheckPayload(std::string_view path, const google::protobuf::Struct& payload) {
   for (const auto& [key, value] : payload.fields()) {
-    RETURN_IF_ERROR(CheckValue(Concat(path, ".fields[\"", key, "\"]"), value));
+    RETURN_IF_ERROR(CheckValue(Concat(path, ".fields[", Quote(key), "]"), value));
   }
   return absl::OkStatus();
 }

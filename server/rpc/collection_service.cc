@@ -61,7 +61,13 @@ absl::Status CollectionService::CreateCollection(const Call& call, const v1::Cre
     ASSIGN_OR_RETURN(const std::string id, ParseCollection("request_id", *answer));
     ASSIGN_OR_RETURN(record, rooms_.meta->GetCollection(call.tenant, id));
   } else {
-    ASSIGN_OR_RETURN(record, rooms_.collections->Create(record, idempotency.Answer(CollectionName(record.id))));
+    auto made = rooms_.collections->Create(record, idempotency.Answer(CollectionName(record.id)));
+    if (!made.ok()) {
+      ASSIGN_OR_RETURN(const std::string first, idempotency.FindAfter(made.status(), rooms_.meta));
+      ASSIGN_OR_RETURN(const std::string id, ParseCollection("request_id", first));
+      made = rooms_.meta->GetCollection(call.tenant, id);
+    }
+    ASSIGN_OR_RETURN(record, std::move(made));
   }
   return Fill(record, response);
 }
@@ -128,14 +134,9 @@ absl::Status CollectionService::UpsertDocuments(const Call& call, const v1::Upse
     if (!input.ok()) return PrefixField(tandem::Path("documents", i), input.status());
     inputs.push_back(*std::move(input));
   }
-  // The store remembers a message by its stream; a single call is a stream of one, and its content rides along.
-  const bool remembered = !request.request_id().empty();
-  const std::string stream = remembered ? Concat("upsert:", request.request_id()) : "";
-  const std::string content = remembered ? Fingerprint(request) : "";
-  ASSIGN_OR_RETURN(const auto result, documents->Upsert(inputs, stream, 1, content));
-  if (result.repeated && result.errors_json != content) {
-    return InvalidField("request_id", Concat("\"", request.request_id(), "\" was used with another content"));
-  }
+  StreamMessage message;  // A call with a request_id is a stream of one message.
+  if (!request.request_id().empty()) message = {Concat("upsert:", request.request_id()), 1, Fingerprint(request)};
+  ASSIGN_OR_RETURN(const auto result, documents->Upsert(inputs, message));
   response->set_commit(result.commit);
   return absl::OkStatus();
 }
@@ -148,6 +149,7 @@ absl::Status CollectionService::ImportDocuments(const Call& call, MessageStream*
     if (last == 0) {
       ASSIGN_OR_RETURN(collection, ParseCollection("collection", request.collection()));
       if (!request.request_id().empty()) stream_id = Concat("import:", request.request_id());
+      request.clear_collection();  // What is left is the content, wherever in a stream the message stands.
     }
     RETURN_IF_ERROR(CheckSequence(request.sequence(), last, !stream_id.empty()));
     v1::ImportDocumentsResponse response;
@@ -173,7 +175,9 @@ absl::Status CollectionService::Import(const Call& call, const std::string& coll
     }
     if (!status.ok()) refused.Add(i, status);
   }
-  ASSIGN_OR_RETURN(const auto result, documents->Upsert(inputs, stream_id, request.sequence(), refused.ToJson()));
+  StreamMessage message;
+  if (!stream_id.empty()) message = {stream_id, request.sequence(), Fingerprint(request)};
+  ASSIGN_OR_RETURN(const auto result, documents->Upsert(inputs, message, refused.ToJson()));
   response->set_sequence(request.sequence());
   response->set_commit(result.commit);
   response->set_accepted(result.accepted);
@@ -195,7 +199,7 @@ absl::Status CollectionService::ListDocuments(const Call& call, const v1::ListDo
   ASSIGN_OR_RETURN(Page page, ParsePage(list, request.page_size(), request.page_token()));
   const int size = page.size++;
   ASSIGN_OR_RETURN(const auto documents, Documents(call, request.collection()));
-  ASSIGN_OR_RETURN(const auto versions, documents->List(page));
+  ASSIGN_OR_RETURN(const auto versions, documents->List(page, kMaxPageBytes));
   response->set_next_page_token(FillPage(
       list, size, versions, response->mutable_documents(),
       [](const DocumentVersion& version, v1::Document* out) { ToProto(version, out); },

@@ -50,7 +50,7 @@ nlohmann::json ItemErrorJson(int index, const absl::Status& status) {
   return {{"index", index},
           {"code", proto.code()},
           {"message", proto.message()},
-          {"field", FieldPath(status).value_or("")}};
+          {"field", CutStatusText(FieldPath(status).value_or(""))}};
 }
 
 void FromItemErrorJson(const nlohmann::json& json, v1::ItemError* out) {

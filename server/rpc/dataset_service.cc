@@ -1,8 +1,8 @@
 #include "server/rpc/dataset_service.h"
 
-#include <charconv>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "server/base/ids.h"
 #include "server/base/strings.h"
 #include "server/rpc/convert.h"
@@ -73,6 +73,7 @@ absl::Status DatasetService::AppendExamples(const Call& call, MessageStream* str
     if (last == 0) {
       ASSIGN_OR_RETURN(dataset, ParseDataset("dataset", request.dataset()));
       request_id = request.request_id();
+      request.clear_dataset();  // What is left is the content, wherever in a stream the message stands.
     }
     RETURN_IF_ERROR(CheckSequence(request.sequence(), last, !request_id.empty()));
     v1::AppendExamplesResponse response;
@@ -94,9 +95,10 @@ absl::Status DatasetService::Append(const Call& call, const std::string& dataset
       refused.Add(i, status);
     }
   }
-  ASSIGN_OR_RETURN(
-      const AppendResult result,
-      rooms_.meta->AppendExamples(call.tenant, dataset, request_id, request.sequence(), examples, refused.ToJson()));
+  StreamMessage message;
+  if (!request_id.empty()) message = {request_id, request.sequence(), Fingerprint(request)};
+  ASSIGN_OR_RETURN(const AppendResult result,
+                   rooms_.meta->AppendExamples(call.tenant, dataset, message, examples, refused.ToJson()));
   response->set_sequence(request.sequence());
   response->set_commit(result.commit);
   response->set_accepted(result.accepted);
@@ -110,10 +112,12 @@ absl::Status DatasetService::ListExamples(const Call& call, const v1::ListExampl
   const std::string list = Concat(request.dataset(), "/examples");
   ASSIGN_OR_RETURN(const Page page, ParsePage(list, request.page_size(), request.page_token()));
   int64_t after = 0;  // The token's key is a commit.
-  std::from_chars(page.after.data(), page.after.data() + page.after.size(), after);
+  if (!page.after.empty() && !absl::SimpleAtoi(page.after, &after)) {
+    return InvalidField("page_token", Concat(Quote(request.page_token()), ": is not a token of this list"));
+  }
   ASSIGN_OR_RETURN(const DatasetRecord dataset, rooms_.meta->GetDataset(call.tenant, id));
   ASSIGN_OR_RETURN(const auto examples,
-                   rooms_.meta->ReadExamples(call.tenant, id, after, dataset.commit, page.size + 1));
+                   rooms_.meta->ReadExamples(call.tenant, id, after, dataset.commit, page.size + 1, kMaxPageBytes));
   response->set_next_page_token(FillPage(
       list, page.size, examples, response->mutable_items(),
       [](const StoredExample& stored, v1::ListExamplesResponse::Item* out) {

@@ -15,6 +15,13 @@ absl::StatusOr<std::optional<std::string>> Idempotency::Find(MetaStore* meta) {
   return meta->FindAnswer(request_);
 }
 
+absl::StatusOr<std::string> Idempotency::FindAfter(const absl::Status& status, MetaStore* meta) {
+  if (!absl::IsAlreadyExists(status) && !absl::IsFailedPrecondition(status) && !absl::IsAborted(status)) return status;
+  ASSIGN_OR_RETURN(std::optional<std::string> answer, Find(meta));
+  if (!answer) return status;
+  return *std::move(answer);
+}
+
 const MetaStore::Request* Idempotency::Answer(std::string answer) {
   if (request_.request_id.empty()) return nullptr;
   request_.answer = std::move(answer);

@@ -27,6 +27,9 @@ class Idempotency {
 
   // The stored answer; nothing without a request_id. InvalidField "request_id" when the content was another.
   absl::StatusOr<std::optional<std::string>> Find(MetaStore* meta);
+  // The answer of a first call that was still under way at Find, when the change has failed with `status` because of
+  // it; else `status`.
+  absl::StatusOr<std::string> FindAfter(const absl::Status& status, MetaStore* meta);
   // What a changing call stores; null without a request_id.
   const MetaStore::Request* Answer(std::string answer);
 

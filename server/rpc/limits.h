@@ -21,6 +21,7 @@ inline constexpr int kMaxQueryDocuments = 100;  // Of one DocumentsQuery.
 inline constexpr int kMaxDimensions = 65'536;
 inline constexpr int kMaxDocumentsPerMessage = 10'000;
 inline constexpr int kMaxExamplesPerMessage = 10'000;
+inline constexpr size_t kMaxExampleBytes = kMaxPageBytes;  // Of its texts: ListExamples has to get past it.
 inline constexpr int kMaxPositives = 64;
 inline constexpr int kMaxNegatives = 64;
 inline constexpr int kMaxEvaluationQueries = 100'000;

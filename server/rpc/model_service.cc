@@ -135,6 +135,13 @@ absl::Status ModelService::SendFile(const std::filesystem::path& directory, cons
   return in.eof() ? absl::OkStatus() : absl::AbortedError(Concat("\"", file, "\" cannot be read: was it deleted?"));
 }
 
+// Forgotten last: until the files are gone, a call that found the revision before may still load them.
+absl::Status ModelService::RemoveFiles(const std::filesystem::path& directory) {
+  const absl::Status status = RemoveTree(directory);
+  rooms_.models->Forget(directory);
+  return status;
+}
+
 absl::Status ModelService::GetModel(const Call& call, const v1::GetModelRequest& request, v1::Model* response) {
   ASSIGN_OR_RETURN(const std::string id, ParseModel("name", request.name()));
   ASSIGN_OR_RETURN(const ModelRecord record, rooms_.meta->GetModel(call.tenant, id));
@@ -158,7 +165,7 @@ absl::Status ModelService::DeleteModel(const Call& call, const v1::DeleteModelRe
                                        google::protobuf::Empty*) {
   ASSIGN_OR_RETURN(const std::string id, ParseModel("name", request.name()));
   ASSIGN_OR_RETURN(const auto revisions, rooms_.meta->DeleteModel(call.tenant, id));
-  for (const std::string& revision : revisions) RETURN_IF_ERROR(RemoveTree(Directory(call, id, revision)));
+  for (const std::string& revision : revisions) RETURN_IF_ERROR(RemoveFiles(Directory(call, id, revision)));
   return absl::OkStatus();
 }
 
@@ -189,7 +196,7 @@ absl::Status ModelService::DeleteModelRevision(const Call& call, const v1::Delet
                                                google::protobuf::Empty*) {
   ASSIGN_OR_RETURN(const RevisionName name, ParseRevision("name", request.name()));
   RETURN_IF_ERROR(rooms_.meta->DeleteModelRevision(call.tenant, name.model, name.revision));
-  return RemoveTree(Directory(call, name.model, name.revision));
+  return RemoveFiles(Directory(call, name.model, name.revision));
 }
 
 }  // namespace tandem

@@ -31,6 +31,7 @@ class ModelService : public RpcService {
                                    google::protobuf::Empty* response);
 
   std::filesystem::path Directory(const Call& call, std::string_view model, std::string_view revision);
+  absl::Status RemoveFiles(const std::filesystem::path& directory);
   static absl::Status Receive(MessageStream* stream, ModelUpload* upload);
   absl::Status CopyFrom(const std::string& directory, MessageStream* stream, ModelUpload* upload);
   absl::Status AddRevision(const Call& call, const std::string& model, const std::string& id,

@@ -11,13 +11,6 @@
 namespace tandem {
 namespace {
 
-// What an error shows of a value that a client sent.
-std::string Quote(std::string_view value) {
-  constexpr size_t kShown = 80;
-  if (value.size() <= kShown) return Concat("\"", absl::Utf8SafeCEscape(AbslView(value)), "\"");
-  return Concat("\"", absl::CEscape(AbslView(value.substr(0, kShown))), "...\" (", value.size(), " bytes)");
-}
-
 std::vector<std::string_view> SplitAtSlashes(std::string_view name) {
   std::vector<std::string_view> parts;
   for (size_t slash; (slash = name.find('/')) != name.npos; name.remove_prefix(slash + 1)) {
@@ -50,6 +43,12 @@ absl::StatusOr<std::string> ParseSimple(std::string_view path, std::string_view 
 }
 
 }  // namespace
+
+std::string Quote(std::string_view value) {
+  constexpr size_t kShown = 80;
+  if (value.size() <= kShown) return Concat("\"", absl::Utf8SafeCEscape(AbslView(value)), "\"");
+  return Concat("\"", absl::CEscape(AbslView(value.substr(0, kShown))), "...\" (", value.size(), " bytes)");
+}
 
 absl::Status CheckId(std::string_view path, std::string_view id, bool optional) {
   if (ValidId(id) || (optional && id.empty())) return absl::OkStatus();

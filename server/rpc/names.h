@@ -22,6 +22,9 @@ struct EvaluationSetName {
   std::string collection, evaluation_set;
 };
 
+// What an error shows of a value that a client sent: at most its first 80 bytes, escaped.
+std::string Quote(std::string_view value);
+
 // [a-z0-9][a-z0-9._-]{0,62}; `optional`: or empty.
 absl::Status CheckId(std::string_view path, std::string_view id, bool optional = false);
 

@@ -1,6 +1,6 @@
 #pragma once
 // One page of a list call. The caller asks storage for one record more than the page holds, so that a next page is
-// known to be there.
+// known to be there; of long records storage may give fewer, once their texts alone are over kMaxPageBytes.
 
 #include <cstdint>
 #include <string>

@@ -66,8 +66,13 @@ absl::Status ReleaseService::CreateRelease(const Call& call, const v1::CreateRel
     record.id = request.release_id().empty() ? NewId() : request.release_id();
     record.model = std::move(name.model);
     record.revision = std::move(name.revision);
-    ASSIGN_OR_RETURN(record, rooms_.collections->CreateRelease(
-                                 record, idempotency.Answer(ReleaseNameOf(record.collection, record.id))));
+    auto made =
+        rooms_.collections->CreateRelease(record, idempotency.Answer(ReleaseNameOf(record.collection, record.id)));
+    if (!made.ok()) {
+      ASSIGN_OR_RETURN(const std::string first, idempotency.FindAfter(made.status(), rooms_.meta));
+      made = Find(call, first);
+    }
+    ASSIGN_OR_RETURN(record, std::move(made));
   }
   Fill(record, response);
   return absl::OkStatus();
@@ -129,20 +134,23 @@ absl::Status ReleaseService::PromoteRelease(const Call& call, const v1::PromoteR
   ASSIGN_OR_RETURN(const ReleaseName name, ParseRelease("name", request.name()));
   Idempotency idempotency(call, "PromoteRelease", request);
   ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
-  if (answer) return FillPromoted(call, *answer, response);
-  ASSIGN_OR_RETURN(
-      const PromotionResult result,
+  if (answer) return FillRepeated(call, *answer, response);
+  const auto result =
       rooms_.collections->Promote(call.tenant, name.collection, name.release, Etag(request), request.override_reason(),
-                                  call.deadline, idempotency.Answer(request.name())));
-  Fill(result.release, response->mutable_release());
-  if (result.previous) Fill(*result.previous, response->mutable_previous());
-  ToProto(name.collection, result.gate, response->mutable_gate());
+                                  {call.deadline, call.gone}, idempotency.Answer(request.name()));
+  if (!result.ok()) {
+    ASSIGN_OR_RETURN(const std::string first, idempotency.FindAfter(result.status(), rooms_.meta));
+    return FillRepeated(call, first, response);
+  }
+  Fill(result->release, response->mutable_release());
+  if (result->previous) Fill(*result->previous, response->mutable_previous());
+  ToProto(name.collection, result->gate, response->mutable_gate());
   return absl::OkStatus();
 }
 
-// The answer to a repeated promotion: the releases as they are now. The figures of the gate are not stored; what it
+// The answer to a repeated promotion: the releases as they are now, and no gate, whose figures are not stored; what it
 // measured of the release is its evaluation.
-absl::Status ReleaseService::FillPromoted(const Call& call, const std::string& name,
+absl::Status ReleaseService::FillRepeated(const Call& call, const std::string& name,
                                           v1::PromoteReleaseResponse* response) {
   ASSIGN_OR_RETURN(const ReleaseRecord release, Find(call, name));
   Fill(release, response->mutable_release());
@@ -152,7 +160,6 @@ absl::Status ReleaseService::FillPromoted(const Call& call, const std::string& n
                      rooms_.meta->GetRelease(call.tenant, release.collection, collection.previous_release));
     Fill(previous, response->mutable_previous());
   }
-  response->mutable_gate()->set_passed(true);
   return absl::OkStatus();
 }
 

@@ -30,7 +30,7 @@ class ReleaseService : public RpcService {
 
   void Fill(const ReleaseRecord& record, v1::Release* out);
   absl::StatusOr<ReleaseRecord> Find(const Call& call, const std::string& name);
-  absl::Status FillPromoted(const Call& call, const std::string& name, v1::PromoteReleaseResponse* response);
+  absl::Status FillRepeated(const Call& call, const std::string& name, v1::PromoteReleaseResponse* response);
   static absl::Status SendIndex(std::ifstream& file, MessageStream* stream);
   static absl::Status SendIds(std::ifstream& labels, DocumentStore& documents, MessageStream* stream);
 

@@ -65,12 +65,13 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   struct Method {
     const Message *request, *response;
     std::function<absl::Status(const Call&, const Message&, Message*)> handler;
+    std::function<bool(const Call&, const Message&)> waits;  // May be null.
     bool slow;
   };
 
   UnaryCall(const Method* method, CallPool* pool, CallbackServerContext* context, const ByteBuffer* in, ByteBuffer* out)
       : method_(method), pool_(pool), context_(context), in_(in), out_(out) {
-    const auto run = [this] { Finish(ToGrpcStatus(Execute())); };
+    const auto run = [this] { Begin(); };
     if (method->slow) {
       if (!pool->RunStream(run)) Finish(ToGrpcStatus(TooManyStreams(*pool)));
     } else if (!pool->Run(run)) {
@@ -80,13 +81,24 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
  private:
-  absl::Status Execute() {
+  // After Finish, and once another thread has the call, nothing of it may be touched here.
+  void Begin() {
+    if (const absl::Status status = Parse(); !status.ok()) return Finish(ToGrpcStatus(status));
+    call_ = MakeCall(*context_, *pool_, absl::Now() + kDefaultDeadline);
+    if (method_->waits == nullptr || !method_->waits(call_, *request_)) return Finish(ToGrpcStatus(Execute()));
+    if (pool_->RunStream([this] { Finish(ToGrpcStatus(Execute())); })) return;
+    Finish(ToGrpcStatus(TooManyStreams(*pool_)));
+  }
+
+  absl::Status Parse() {
     RETURN_IF_ERROR(CheckWanted(*context_));
-    const std::unique_ptr<Message> request(method_->request->New());
+    request_.reset(method_->request->New());
+    return ParseMessage(*in_, request_.get());
+  }
+
+  absl::Status Execute() {
     const std::unique_ptr<Message> response(method_->response->New());
-    RETURN_IF_ERROR(ParseMessage(*in_, request.get()));
-    RETURN_IF_ERROR(
-        method_->handler(MakeCall(*context_, *pool_, absl::Now() + kDefaultDeadline), *request, response.get()));
+    RETURN_IF_ERROR(method_->handler(call_, *request_, response.get()));
     RETURN_IF_ERROR(CheckReplySize(*response));
     *out_ = SerializeMessage(*response);
     return absl::OkStatus();
@@ -97,6 +109,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   CallbackServerContext* const context_;
   const ByteBuffer* const in_;
   ByteBuffer* const out_;
+  Call call_;
+  std::unique_ptr<Message> request_;
 };
 
 // Both kinds of stream; Reactor is gRPC's class for the kind.
@@ -161,9 +175,9 @@ const char* RpcService::Path(std::string_view method) {
 }
 
 void RpcService::AddUnary(std::string_view method, const Message& request, const Message& response, Pace pace,
-                          UnaryHandler handler) {
+                          UnaryHandler handler, UnaryWaits waits) {
   auto shared = std::make_shared<UnaryCall::Method>(
-      UnaryCall::Method{&request, &response, std::move(handler), pace == Pace::kSlow});
+      UnaryCall::Method{&request, &response, std::move(handler), std::move(waits), pace == Pace::kSlow});
   AddMethod(new RpcServiceMethod(Path(method), RpcMethod::NORMAL_RPC, nullptr));
   MarkMethodRawCallback(methods_++, new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
                                         [shared, this](CallbackServerContext* context, const ByteBuffer* in,

@@ -50,18 +50,26 @@ class RpcService : public grpc::Service {
   // kSlow: a call that may wait for minutes takes one of the stream threads, so that short ones keep theirs.
   enum class Pace { kShort, kSlow };
 
+  // Whether a call would wait for minutes now: it then takes a stream thread, too. Asked before the request is
+  // validated.
+  template <class Service, class Request>
+  using Waits = bool (Service::*)(const Call&, const Request&);
+
   // `name` without the package; `pool` outlives the service.
   RpcService(std::string_view name, CallPool* pool);
 
   template <class Service, class Request, class Response>
   void Unary(std::string_view method, absl::Status (Service::*handler)(const Call&, const Request&, Response*),
              Pace pace = Pace::kShort) {
+    AddUnary(method, Request::default_instance(), Response::default_instance(), pace, Handler(handler), nullptr);
+  }
+  template <class Service, class Request, class Response>
+  void Unary(std::string_view method, absl::Status (Service::*handler)(const Call&, const Request&, Response*),
+             Waits<Service, Request> waits) {
     auto* service = static_cast<Service*>(this);
-    AddUnary(method, Request::default_instance(), Response::default_instance(), pace,
-             [service, handler](const Call& call, const Message& request, Message* response) {
-               const auto& typed = static_cast<const Request&>(request);
-               RETURN_IF_ERROR(Validate(typed));
-               return (service->*handler)(call, typed, static_cast<Response*>(response));
+    AddUnary(method, Request::default_instance(), Response::default_instance(), Pace::kShort, Handler(handler),
+             [service, waits](const Call& call, const Message& request) {
+               return (service->*waits)(call, static_cast<const Request&>(request));
              });
   }
 
@@ -86,8 +94,20 @@ class RpcService : public grpc::Service {
   }
 
  private:
+  using UnaryWaits = std::function<bool(const Call&, const Message&)>;
+
+  template <class Service, class Request, class Response>
+  UnaryHandler Handler(absl::Status (Service::*handler)(const Call&, const Request&, Response*)) {
+    auto* service = static_cast<Service*>(this);
+    return [service, handler](const Call& call, const Message& request, Message* response) {
+      const auto& typed = static_cast<const Request&>(request);
+      RETURN_IF_ERROR(Validate(typed));
+      return (service->*handler)(call, typed, static_cast<Response*>(response));
+    };
+  }
+  // `waits` may be null.
   void AddUnary(std::string_view method, const Message& request, const Message& response, Pace pace,
-                UnaryHandler handler);
+                UnaryHandler handler, UnaryWaits waits);
   void AddServerStream(std::string_view method, const Message& request, ServerStreamHandler handler);
   void AddTwoWayStream(std::string_view method, TwoWayHandler handler);
   const char* Path(std::string_view method);

@@ -1,18 +1,20 @@
 #include "server/rpc/search_service.h"
 
-#include <optional>
 #include <vector>
 
 #include "server/rpc/checks.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/limits.h"
 #include "server/rpc/names.h"
 
 namespace tandem {
 namespace {
 
 template <class Request>
-std::optional<int64_t> MinCommit(const Request& request) {
-  return request.has_min_commit() ? std::optional<int64_t>(request.min_commit()) : std::nullopt;
+SearchTerms TermsOf(const Call& call, const Request& request) {
+  SearchTerms terms{.patience = {call.deadline, call.gone}, .max_reply_bytes = kMaxReplyBytes};
+  if (request.has_min_commit()) terms.min_commit = request.min_commit();
+  return terms;
 }
 
 // Searcher leaves the place of a single query out of the path; min_commit belongs to the batch, not to the query.
@@ -25,16 +27,27 @@ bool WithDocuments(const v1::SearchRequest& request) { return request.view() != 
 }  // namespace
 
 SearchService::SearchService(const Rooms& rooms) : RpcService("SearchService", rooms.pool), rooms_(rooms) {
-  Unary("Search", &SearchService::Search);
-  Unary("BatchSearch", &SearchService::BatchSearch);
+  Unary("Search", &SearchService::Search, &SearchService::MustWait<v1::SearchRequest>);
+  Unary("BatchSearch", &SearchService::BatchSearch, &SearchService::MustWait<v1::BatchSearchRequest>);
   Unary("SendFeedback", &SearchService::SendFeedback);
+}
+
+// What is wrong with the request is left to the call itself.
+template <class Request>
+bool SearchService::MustWait(const Call& call, const Request& request) {
+  if (!request.has_min_commit()) return false;
+  const auto collection = ParseCollection("collection", request.collection());
+  if (!collection.ok()) return false;
+  const Patience none{.deadline = absl::InfinitePast()};
+  return absl::IsDeadlineExceeded(
+      rooms_.collections->LiveAt(call.tenant, *collection, request.min_commit(), none).status());
 }
 
 absl::Status SearchService::Search(const Call& call, const v1::SearchRequest& request, v1::SearchResponse* response) {
   ASSIGN_OR_RETURN(const std::string collection, ParseCollection("collection", request.collection()));
   ASSIGN_OR_RETURN(SearchQuery query, FromProto(request));
-  ASSIGN_OR_RETURN(const SearchAnswers answers, rooms_.searcher->Search(call.tenant, collection, {std::move(query)},
-                                                                        MinCommit(request), call.deadline));
+  ASSIGN_OR_RETURN(const SearchAnswers answers,
+                   rooms_.searcher->Search(call.tenant, collection, {std::move(query)}, TermsOf(call, request)));
   ToProto(collection, answers, answers.answers[0], WithDocuments(request), response);
   return absl::OkStatus();
 }
@@ -48,7 +61,7 @@ absl::Status SearchService::BatchSearch(const Call& call, const v1::BatchSearchR
     if (!query.ok()) return PrefixField(tandem::Path("searches", i), query.status());
     queries.push_back(*std::move(query));
   }
-  auto answers = rooms_.searcher->Search(call.tenant, collection, queries, MinCommit(request), call.deadline);
+  auto answers = rooms_.searcher->Search(call.tenant, collection, queries, TermsOf(call, request));
   if (!answers.ok()) return queries.size() == 1 ? AsFirstSearch(answers.status()) : answers.status();
   for (int i = 0; i < request.searches_size(); ++i) {
     ToProto(collection, *answers, answers->answers[i], WithDocuments(request.searches(i)), response->add_responses());

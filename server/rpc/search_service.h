@@ -16,6 +16,9 @@ class SearchService : public RpcService {
   absl::Status BatchSearch(const Call& call, const v1::BatchSearchRequest& request, v1::BatchSearchResponse* response);
   absl::Status SendFeedback(const Call& call, const v1::SendFeedbackRequest& request,
                             google::protobuf::Empty* response);
+  // The live release does not have the request's min_commit yet.
+  template <class Request>
+  bool MustWait(const Call& call, const Request& request);
 
   const Rooms& rooms_;
 };

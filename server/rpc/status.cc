@@ -10,8 +10,9 @@
 namespace tandem {
 namespace {
 
-constexpr size_t kMaxStatusMessageBytes =
-    4096;  // Trailers have a limit of about 8 KiB, and details repeat the message.
+// gRPC clients refuse trailers of more than 8 KiB. They hold the message (percent-encoded: up to three times its bytes)
+// and the details in base64: the message again, the field path and the message without it.
+constexpr size_t kMaxStatusTextBytes = 1024;
 
 grpc::StatusCode ToGrpcCode(absl::StatusCode code) {
   switch (code) {
@@ -55,27 +56,34 @@ grpc::StatusCode ToGrpcCode(absl::StatusCode code) {
   return grpc::StatusCode::UNKNOWN;
 }
 
-// Cut at a character, and with bytes that are not UTF-8 replaced: a message may quote what a client sent.
-std::string CleanMessage(std::string_view message) {
-  std::string clean = ReplaceInvalidUtf8(message.substr(0, kMaxStatusMessageBytes));
-  if (message.size() > kMaxStatusMessageBytes) clean += "...";
-  return clean;
+// A message begins with its field's path, which the violation has beside it.
+std::string_view WithoutPath(std::string_view message, std::string_view path) {
+  if (message.starts_with(Concat(path, ": "))) message.remove_prefix(path.size() + 2);
+  return message;
 }
 
 }  // namespace
 
+std::string CutStatusText(std::string_view text) {
+  constexpr std::string_view kEnd = "...";
+  std::string clean = ReplaceInvalidUtf8(text.substr(0, kMaxStatusTextBytes + 1));
+  if (clean.size() <= kMaxStatusTextBytes) return clean;
+  clean.resize(Utf8PrefixLength(std::string_view(clean).substr(0, kMaxStatusTextBytes - kEnd.size())));
+  return Concat(clean, kEnd);
+}
+
 google::rpc::Status ToStatusProto(const absl::Status& status) {
   google::rpc::Status proto;
   proto.set_code(ToGrpcCode(status.code()));
-  proto.set_message(CleanMessage(StdView(status.message())));
+  proto.set_message(CutStatusText(StdView(status.message())));
   if (status.ok()) return proto;
   const auto path = FieldPath(status);
   const auto delay = RetryDelay(status);
   if (path.has_value()) {
     google::rpc::BadRequest details;
     auto* violation = details.add_field_violations();
-    violation->set_field(CleanMessage(*path));
-    violation->set_description(proto.message());
+    violation->set_field(CutStatusText(*path));
+    violation->set_description(CutStatusText(WithoutPath(StdView(status.message()), *path)));
     proto.add_details()->PackFrom(details);
   }
   if (delay.has_value()) {
@@ -97,7 +105,7 @@ google::rpc::Status ToStatusProto(const absl::Status& status) {
 google::rpc::Status ToStatusProto(int code, std::string_view message) {
   google::rpc::Status proto;
   proto.set_code(ToGrpcCode(static_cast<absl::StatusCode>(code)));
-  proto.set_message(CleanMessage(message));
+  proto.set_message(CutStatusText(message));
   return proto;
 }
 

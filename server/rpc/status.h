@@ -3,6 +3,7 @@
 // grpc-status-details-bin a google.rpc.Status whose details are BadRequest (a field is at fault), RetryInfo (repeating
 // may help) or else ErrorInfo (the code's name as reason, domain "tandem").
 
+#include <string>
 #include <string_view>
 
 #include <grpcpp/support/status.h>
@@ -14,7 +15,11 @@ namespace tandem {
 
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// The same as a message, for fields of type google.rpc.Status. Messages over 4 KiB are cut.
+// What a client gets to see of a message or a field path: at most 1,024 bytes, cut at a character, and with bytes that
+// are not UTF-8 replaced, because both may quote what a client sent.
+std::string CutStatusText(std::string_view text);
+
+// The same as a message, for fields of type google.rpc.Status.
 google::rpc::Status ToStatusProto(const absl::Status& status);
 
 // From a code that was stored as absl::StatusCode's number.

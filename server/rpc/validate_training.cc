@@ -24,7 +24,13 @@ absl::Status ValidatePair(const v1::Pair& pair) {
   for (int i = 0; i < pair.negatives_size(); ++i) {
     RETURN_IF_ERROR(CheckText(Path("pair.negatives", i), pair.negatives(i)));
   }
-  return absl::OkStatus();
+  // An example fits into a page of ListExamples; only a pair has enough texts to be larger.
+  size_t bytes = pair.anchor().size();
+  for (const auto* texts : {&pair.positives(), &pair.negatives()}) {
+    for (const std::string& text : *texts) bytes += text.size();
+  }
+  if (bytes <= kMaxExampleBytes) return absl::OkStatus();
+  return InvalidField("pair", Concat(bytes, " bytes of text: must have at most ", kMaxExampleBytes));
 }
 
 absl::Status ValidateOptionEnums(const v1::TrainingOptions& options) {

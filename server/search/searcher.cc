@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -13,6 +13,9 @@
 
 namespace tandem {
 namespace {
+
+constexpr size_t kTextsAtOnce = 32;  // Documents read at once: a text may have 1 MiB.
+constexpr size_t kIdsAtOnce = 1024;
 
 // What all queries of one call share. The snapshot is taken once, so that they see one commit.
 struct Call {
@@ -144,34 +147,42 @@ absl::StatusOr<std::vector<ScoredLabel>> FindLabels(const Call& call, const Sear
   return hits;
 }
 
-// The versions of all hits of the call, by label; read in one statement.
-absl::StatusOr<std::map<int64_t, DocumentVersion>> ReadHits(const Call& call,
-                                                            const std::vector<std::vector<ScoredLabel>>& found,
-                                                            bool with_text) {
-  std::vector<int64_t> labels;
-  for (const std::vector<ScoredLabel>& hits : found) {
-    for (const ScoredLabel& hit : hits) labels.push_back(hit.label);
-  }
-  std::sort(labels.begin(), labels.end());
-  labels.erase(std::unique(labels.begin(), labels.end()), labels.end());
-  std::map<int64_t, DocumentVersion> versions;
-  if (labels.empty()) return versions;
-  ASSIGN_OR_RETURN(std::vector<DocumentVersion> read, call.documents->ReadVersions(labels, with_text));
-  for (DocumentVersion& version : read) versions.emplace_hint(versions.end(), version.commit, std::move(version));
-  return versions;
-}
+// What the documents that a call has read so far take in its reply, at the least.
+class ReplyBytes {
+ public:
+  explicit ReplyBytes(int64_t limit) : limit_(limit) {}
 
-SearchAnswer MakeAnswer(const SearchQuery& query, const PreparedQuery& prepared, const std::vector<ScoredLabel>& found,
-                        const std::map<int64_t, DocumentVersion>& versions) {
+  absl::Status Add(const DocumentVersion& version, bool with_document) {
+    bytes_ += kHitBytes + version.id.size();
+    // A payload's Struct takes more than half of its JSON.
+    if (with_document) bytes_ += version.id.size() + version.text.size() + version.payload_json.size() / 2;
+    if (bytes_ <= limit_) return absl::OkStatus();
+    return absl::ResourceExhaustedError(Concat("the reply has more than ", limit_,
+                                               " bytes, which is the limit of a unary reply: ask for fewer hits or "
+                                               "searches at once, or for the view IDS"));
+  }
+
+ private:
+  static constexpr int64_t kHitBytes = 4;  // Tags and lengths.
+
+  const int64_t limit_;
+  int64_t bytes_ = 0;
+};
+
+// The documents are read in slices, so that a call that asks for too much ends before it has filled the memory.
+absl::StatusOr<SearchAnswer> MakeAnswer(const Call& call, const SearchQuery& query, const PreparedQuery& prepared,
+                                        const std::vector<ScoredLabel>& found, ReplyBytes* reply_bytes) {
   SearchAnswer answer{.search_id = NewId(), .truncated = prepared.truncated};
-  for (const ScoredLabel& hit : found) {
-    const DocumentVersion& version = versions.at(hit.label);
-    SearchHit& added = answer.hits.emplace_back(SearchHit{.id = version.id, .score = hit.score});
-    if (query.with_documents) {
-      added.document = version;
-    } else {
-      added.document.id = version.id;
-      added.document.commit = version.commit;
+  const size_t slice = query.with_documents ? kTextsAtOnce : kIdsAtOnce;
+  for (size_t first = 0; first < found.size(); first += slice) {
+    const std::span<const ScoredLabel> hits = std::span(found).subspan(first, std::min(slice, found.size() - first));
+    std::vector<int64_t> labels;
+    for (const ScoredLabel& hit : hits) labels.push_back(hit.label);
+    ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions, call.documents->ReadVersions(labels, query.with_documents));
+    for (size_t i = 0; i < hits.size(); ++i) {
+      RETURN_IF_ERROR(reply_bytes->Add(versions[i], query.with_documents));
+      SearchHit& added = answer.hits.emplace_back(SearchHit{.id = versions[i].id, .score = hits[i].score});
+      added.document = std::move(versions[i]);
     }
   }
   return answer;
@@ -182,28 +193,22 @@ SearchAnswer MakeAnswer(const SearchQuery& query, const PreparedQuery& prepared,
 Searcher::Searcher(Collections* collections, EmbeddingQueue* queue) : collections_(collections), queue_(queue) {}
 
 absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::string_view collection,
-                                               const std::vector<SearchQuery>& queries,
-                                               std::optional<int64_t> min_commit, absl::Time deadline) {
-  Call call{.query_count = queries.size(), .deadline = deadline};
-  ASSIGN_OR_RETURN(call.release, min_commit.has_value()
-                                     ? collections_->LiveAt(tenant, collection, *min_commit, deadline)
+                                               const std::vector<SearchQuery>& queries, const SearchTerms& terms) {
+  Call call{.query_count = queries.size(), .deadline = terms.patience.deadline};
+  ASSIGN_OR_RETURN(call.release, terms.min_commit.has_value()
+                                     ? collections_->LiveAt(tenant, collection, *terms.min_commit, terms.patience)
                                      : collections_->Live(tenant, collection));
   ASSIGN_OR_RETURN(call.documents, collections_->Documents(tenant, collection));
   call.snapshot = call.release->index->snapshot();
   RETURN_IF_ERROR(CheckDeadline(call));
 
   ASSIGN_OR_RETURN(const std::vector<PreparedQuery> prepared, Prepare(call, queries, queue_));
-  std::vector<std::vector<ScoredLabel>> found;
-  bool with_text = false;
+  SearchAnswers answers{.release = call.release->id, .commit = call.snapshot->commit()};
+  ReplyBytes reply_bytes(terms.max_reply_bytes);
   for (size_t i = 0; i < queries.size(); ++i) {
     RETURN_IF_ERROR(CheckDeadline(call));
-    ASSIGN_OR_RETURN(found.emplace_back(), FindLabels(call, queries[i], prepared[i]));
-    with_text = with_text || queries[i].with_documents;
-  }
-  ASSIGN_OR_RETURN(const auto versions, ReadHits(call, found, with_text));
-  SearchAnswers answers{.release = call.release->id, .commit = call.snapshot->commit()};
-  for (size_t i = 0; i < queries.size(); ++i) {
-    answers.answers.push_back(MakeAnswer(queries[i], prepared[i], found[i], versions));
+    ASSIGN_OR_RETURN(const std::vector<ScoredLabel> found, FindLabels(call, queries[i], prepared[i]));
+    ASSIGN_OR_RETURN(answers.answers.emplace_back(), MakeAnswer(call, queries[i], prepared[i], found, &reply_bytes));
   }
   return answers;
 }

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "server/encoder/embedding_queue.h"
 #include "server/release/collections.h"
 #include "server/storage/records.h"
@@ -56,6 +55,13 @@ struct SearchAnswers {
   std::vector<SearchAnswer> answers;  // One per query, in order.
 };
 
+// Of all searches of one call.
+struct SearchTerms {
+  std::optional<int64_t> min_commit;  // Waits for it, which ends when the caller is gone.
+  Patience patience;
+  int64_t max_reply_bytes = INT64_MAX;  // RESOURCE_EXHAUSTED when the hits take more, before all are read.
+};
+
 class Searcher {
  public:
   Searcher(Collections* collections, EmbeddingQueue* queue);
@@ -63,8 +69,7 @@ class Searcher {
   // Field paths in errors are those of SearchRequest ("text", "vector.model_revision", "documents.ids[2]"), with
   // "searches[i]." in front when there are several queries.
   absl::StatusOr<SearchAnswers> Search(std::string_view tenant, std::string_view collection,
-                                       const std::vector<SearchQuery>& queries, std::optional<int64_t> min_commit,
-                                       absl::Time deadline);
+                                       const std::vector<SearchQuery>& queries, const SearchTerms& terms);
 
  private:
   Collections* const collections_;

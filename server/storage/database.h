@@ -70,7 +70,6 @@ class Database {
 
   // Of the last INSERT; of the last INSERT, UPDATE or DELETE. Only inside a body.
   int64_t LastRowId() { return connection_.getLastInsertRowid(); }
-  int64_t Changes() { return connection_.getChanges(); }
 
  private:
   friend class Query;

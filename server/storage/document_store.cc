@@ -49,7 +49,7 @@ void WriteCounters(Database& db, const Counters& counters) {
 }
 
 struct Current {
-  int64_t commit = 0;  // 0: there never was one, or it was pruned.
+  int64_t commit = 0;  // 0: there never was one.
   bool deleted = true;
 };
 
@@ -135,16 +135,16 @@ absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(const std::fi
 }
 
 absl::StatusOr<DocumentStore::WriteResult> DocumentStore::Upsert(const std::vector<DocumentInput>& documents,
-                                                                 std::string_view stream_id, int64_t sequence,
+                                                                 const StreamMessage& message,
                                                                  std::string_view errors_json) {
   ASSIGN_OR_RETURN(WriteResult written, rep_->writer->Write([&](Database& db) -> absl::StatusOr<WriteResult> {
-    ASSIGN_OR_RETURN(std::optional<StreamResult> stored, FindStreamResult(db, 0, stream_id, sequence));
+    ASSIGN_OR_RETURN(std::optional<StreamResult> stored, FindStreamResult(db, 0, message));
     if (stored) return WriteResult{stored->commit, stored->accepted, std::move(stored->errors_json), true};
     Counters counters = ReadCounters(db);
     UpsertAll(db, documents, counters);
     WriteCounters(db, counters);
     StreamResult result{counters.head, static_cast<int>(documents.size()), std::string(errors_json)};
-    StoreStreamResult(db, 0, stream_id, sequence, result);
+    StoreStreamResult(db, 0, message, result);
     return WriteResult{result.commit, result.accepted, std::move(result.errors_json), false};
   }));
   rep_->RaiseHead(written.commit);

@@ -5,7 +5,8 @@
 // for a write. No read transaction outlives a call. Texts may hold NUL bytes.
 //
 // Each stored version of a document takes the next commit, from 1. An upsert of n documents takes n commits; its
-// acknowledgement is the last of them.
+// acknowledgement is the last of them. Versions that were superseded or deleted are kept: a release may still have to
+// be built from them, or show them.
 
 #include <cstdint>
 #include <filesystem>
@@ -28,16 +29,16 @@ class DocumentStore {
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(const std::filesystem::path& path);
   ~DocumentStore();
 
-  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. With a stream id the
-  // same rules for `sequence` as MetaStore::AppendExamples; a unary call with a request_id passes sequence 1.
+  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. The rules for
+  // `message` are those of MetaStore::AppendExamples; a unary call with a request_id passes sequence 1.
   struct WriteResult {
     int64_t commit = 0;
     int accepted = 0;
     std::string errors_json;
     bool repeated = false;
   };
-  absl::StatusOr<WriteResult> Upsert(const std::vector<DocumentInput>& documents, std::string_view stream_id = "",
-                                     int64_t sequence = 0, std::string_view errors_json = "");
+  absl::StatusOr<WriteResult> Upsert(const std::vector<DocumentInput>& documents, const StreamMessage& message = {},
+                                     std::string_view errors_json = "");
   // Returns the last commit and how many of the ids were there.
   absl::StatusOr<WriteResult> Delete(const std::vector<std::string>& ids);
 
@@ -49,8 +50,8 @@ class DocumentStore {
 
   absl::StatusOr<int64_t> Count();                           // Current documents.
   absl::StatusOr<DocumentVersion> Get(std::string_view id);  // Current version; NOT_FOUND.
-  // Current documents with id > page.after, by id.
-  absl::StatusOr<std::vector<DocumentVersion>> List(const Page& page);
+  // Current documents with id > page.after, by id; ends with the first that takes their texts over `max_bytes`.
+  absl::StatusOr<std::vector<DocumentVersion>> List(const Page& page, int64_t max_bytes);
 
   // Versions with these commits, in their order; a missing one is DATA_LOSS. One statement. `with_text` false leaves
   // text and payload empty.
@@ -84,10 +85,6 @@ class DocumentStore {
   absl::Status MarkSealed(std::string_view release, int64_t commit);
   absl::Status DropFollower(std::string_view release);
 
-  // Forgets versions that were superseded at or before `up_to`, and deletions up to there. `up_to` must be a commit
-  // that every follower has passed, and old enough that no search still holds commits from before it: ReadVersions
-  // would call them DATA_LOSS. Returns how many versions are gone.
-  absl::StatusOr<int64_t> PruneVersions(int64_t up_to);
   // Releases that have a cursor or vectors here, by id; one that no release row names is what a crash left behind.
   absl::StatusOr<std::vector<std::string>> ListFollowers();
 

@@ -42,14 +42,17 @@ absl::StatusOr<DocumentVersion> DocumentStore::Get(std::string_view id) {
   });
 }
 
-absl::StatusOr<std::vector<DocumentVersion>> DocumentStore::List(const Page& page) {
+absl::StatusOr<std::vector<DocumentVersion>> DocumentStore::List(const Page& page, int64_t max_bytes) {
   return rep_->Read([&](Database& db) -> absl::StatusOr<std::vector<DocumentVersion>> {
     std::vector<DocumentVersion> documents;
     Query row(db,
               Concat(kSelectVersion,
                      "versions v WHERE v.id > ? AND v.superseded_by = 0 AND v.deleted = 0 ORDER BY v.id LIMIT ?"),
               page.after, page.size);
-    while (row.Next()) documents.push_back(ReadVersion(row, true));
+    for (int64_t bytes = 0; bytes <= max_bytes && row.Next();
+         bytes += static_cast<int64_t>(documents.back().text.size())) {
+      documents.push_back(ReadVersion(row, true));
+    }
     return documents;
   });
 }
@@ -97,16 +100,6 @@ absl::StatusOr<int64_t> DocumentStore::CountLog(int64_t after, int64_t skip_supe
   return rep_->Read([&](Database& db) -> absl::StatusOr<int64_t> {
     Query row(db, Concat("SELECT count(*) FROM versions WHERE deleted = 0 AND ", kInLog), after, skip_superseded_up_to);
     return row.Next() ? row.Int() : 0;
-  });
-}
-
-absl::StatusOr<int64_t> DocumentStore::PruneVersions(int64_t up_to) {
-  return rep_->writer->Write([&](Database& db) -> absl::StatusOr<int64_t> {
-    Query(db, "DELETE FROM versions WHERE superseded_by > 0 AND superseded_by <= ?", up_to).Run();
-    int64_t gone = db.Changes();
-    Query(db, "DELETE FROM versions WHERE superseded_by = 0 AND deleted = 1 AND commit_id <= ?", up_to).Run();
-    gone += db.Changes();
-    return gone;
   });
 }
 

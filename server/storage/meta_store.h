@@ -51,14 +51,15 @@ class MetaStore {
   absl::StatusOr<std::vector<DatasetRecord>> ListDatasets(std::string_view tenant, const Page& page);
   absl::Status DeleteDataset(std::string_view tenant, std::string_view id);  // Refused while a job reads it.
 
-  // One transaction. With a stream id (request_id of the stream), `sequence` values that were stored before return
-  // their stored result with `repeated`; a sequence that leaves a gap is INVALID_ARGUMENT on "sequence".
+  // One transaction. With a stream id (request_id of the stream), a sequence that was stored before returns its stored
+  // result with `repeated`, and is INVALID_ARGUMENT on "request_id" when its fingerprint was another; a sequence that
+  // leaves a gap is INVALID_ARGUMENT on "sequence".
   absl::StatusOr<AppendResult> AppendExamples(std::string_view tenant, std::string_view dataset,
-                                              std::string_view stream_id, int64_t sequence,
-                                              const std::vector<Example>& examples, std::string_view errors_json);
-  // Commits in (after, up_to], at most `limit`, in order.
+                                              const StreamMessage& message, const std::vector<Example>& examples,
+                                              std::string_view errors_json);
+  // Commits in (after, up_to], in order: at most `limit`, and up to the first that takes their texts over `max_bytes`.
   absl::StatusOr<std::vector<StoredExample>> ReadExamples(std::string_view tenant, std::string_view dataset,
-                                                          int64_t after, int64_t up_to, int limit);
+                                                          int64_t after, int64_t up_to, int limit, int64_t max_bytes);
 
   // Models. A model is made by its first revision.
   absl::StatusOr<ModelRecord> GetModel(std::string_view tenant, std::string_view id);

@@ -35,6 +35,14 @@ absl::StatusOr<Example> ReadExample(Query& row) {
   return example;
 }
 
+int64_t TextBytes(const Example& example) {
+  size_t bytes = example.anchor.size();
+  for (const auto* texts : {&example.positives, &example.negatives}) {
+    for (const std::string& text : *texts) bytes += text.size();
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 void InsertExample(Database& db, int64_t key, int64_t commit, const Example& example) {
   const std::string positives = PackTexts(example.positives), negatives = PackTexts(example.negatives);
   Query(db,
@@ -133,12 +141,12 @@ absl::Status MetaStore::DeleteDataset(std::string_view tenant, std::string_view 
 }
 
 absl::StatusOr<AppendResult> MetaStore::AppendExamples(std::string_view tenant, std::string_view dataset,
-                                                       std::string_view stream_id, int64_t sequence,
+                                                       const StreamMessage& message,
                                                        const std::vector<Example>& examples,
                                                        std::string_view errors_json) {
   return rep_->db->Write([&](Database& db) -> absl::StatusOr<AppendResult> {
     ASSIGN_OR_RETURN(const int64_t key, DatasetKey(db, tenant, dataset));
-    ASSIGN_OR_RETURN(std::optional<StreamResult> stored, FindStreamResult(db, key, stream_id, sequence));
+    ASSIGN_OR_RETURN(std::optional<StreamResult> stored, FindStreamResult(db, key, message));
     if (stored) return AppendResult{stored->commit, stored->accepted, std::move(stored->errors_json), true};
     int64_t head = 0;
     {
@@ -148,13 +156,14 @@ absl::StatusOr<AppendResult> MetaStore::AppendExamples(std::string_view tenant, 
     for (const Example& example : examples) InsertExample(db, key, ++head, example);
     Query(db, "UPDATE datasets SET head = ? WHERE key = ?", head, key).Run();
     StreamResult result{head, static_cast<int>(examples.size()), std::string(errors_json)};
-    StoreStreamResult(db, key, stream_id, sequence, result);
+    StoreStreamResult(db, key, message, result);
     return AppendResult{result.commit, result.accepted, std::move(result.errors_json), false};
   });
 }
 
 absl::StatusOr<std::vector<StoredExample>> MetaStore::ReadExamples(std::string_view tenant, std::string_view dataset,
-                                                                   int64_t after, int64_t up_to, int limit) {
+                                                                   int64_t after, int64_t up_to, int limit,
+                                                                   int64_t max_bytes) {
   return rep_->db->Read([&](Database& db) -> absl::StatusOr<std::vector<StoredExample>> {
     ASSIGN_OR_RETURN(const int64_t key, DatasetKey(db, tenant, dataset));
     std::vector<StoredExample> examples;
@@ -162,7 +171,7 @@ absl::StatusOr<std::vector<StoredExample>> MetaStore::ReadExamples(std::string_v
               "SELECT commit_id, kind, score, similar, label, anchor, positives, negatives FROM examples "
               "WHERE dataset = ? AND commit_id > ? AND commit_id <= ? ORDER BY commit_id LIMIT ?",
               key, after, up_to, limit);
-    while (row.Next()) {
+    for (int64_t bytes = 0; bytes <= max_bytes && row.Next(); bytes += TextBytes(examples.back().example)) {
       StoredExample& stored = examples.emplace_back();
       stored.commit = row.Int();
       ASSIGN_OR_RETURN(stored.example, ReadExample(row));

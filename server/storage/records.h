@@ -14,6 +14,14 @@
 
 namespace tandem {
 
+// Where a message stands in an import stream, and what it holds. The same place may come again with the same content
+// only. An empty stream id has no memory.
+struct StreamMessage {
+  std::string stream_id = "";
+  int64_t sequence = 0;          // From 1.
+  std::string fingerprint = "";  // Equal exactly when the content is.
+};
+
 // A list call's window: rows strictly after `after` (empty: from the start) in the order that the call states.
 struct Page {
   int size = 50;

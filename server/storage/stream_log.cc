@@ -15,8 +15,9 @@ void DropExpired(Database& db) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<StreamResult>> FindStreamResult(Database& db, int64_t owner, std::string_view stream_id,
-                                                             int64_t sequence) {
+absl::StatusOr<std::optional<StreamResult>> FindStreamResult(Database& db, int64_t owner,
+                                                             const StreamMessage& message) {
+  const auto& [stream_id, sequence, fingerprint] = message;
   if (stream_id.empty()) return std::nullopt;
   DropExpired(db);
   int64_t last = 0;
@@ -28,12 +29,15 @@ absl::StatusOr<std::optional<StreamResult>> FindStreamResult(Database& db, int64
   if (sequence < 1 || sequence > last) {
     return InvalidField("sequence", Concat(sequence, ": the next one of request_id \"", stream_id, "\" is ", last + 1));
   }
-  Query row(
-      db,
-      "SELECT commit_id, accepted, errors_json FROM stream_results WHERE owner = ? AND stream_id = ? AND sequence = ?",
-      owner, stream_id, sequence);
+  Query row(db,
+            "SELECT fingerprint, commit_id, accepted, errors_json FROM stream_results "
+            "WHERE owner = ? AND stream_id = ? AND sequence = ?",
+            owner, stream_id, sequence);
   if (!row.Next()) {
     return InvalidField("sequence", Concat(sequence, ": was stored more than a day ago; the next one is ", last + 1));
+  }
+  if (row.Text() != fingerprint) {
+    return InvalidField("request_id", Concat("was used with other content (sequence ", sequence, ")"));
   }
   StreamResult result;
   result.commit = row.Int();
@@ -42,8 +46,8 @@ absl::StatusOr<std::optional<StreamResult>> FindStreamResult(Database& db, int64
   return result;
 }
 
-void StoreStreamResult(Database& db, int64_t owner, std::string_view stream_id, int64_t sequence,
-                       const StreamResult& result) {
+void StoreStreamResult(Database& db, int64_t owner, const StreamMessage& message, const StreamResult& result) {
+  const auto& [stream_id, sequence, fingerprint] = message;
   if (stream_id.empty()) return;
   const absl::Time now = absl::Now();
   Query(db,
@@ -51,8 +55,8 @@ void StoreStreamResult(Database& db, int64_t owner, std::string_view stream_id, 
         "last_sequence = excluded.last_sequence, time_us = excluded.time_us",
         owner, stream_id, sequence, now)
       .Run();
-  Query(db, "INSERT INTO stream_results VALUES (?, ?, ?, ?, ?, ?, ?)", owner, stream_id, sequence, result.commit,
-        result.accepted, result.errors_json, now)
+  Query(db, "INSERT INTO stream_results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", owner, stream_id, sequence, fingerprint,
+        result.commit, result.accepted, result.errors_json, now)
       .Run();
 }
 

@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/storage/database.h"
+#include "server/storage/records.h"
 
 namespace tandem {
 
@@ -21,23 +21,21 @@ struct StreamResult {
 };
 
 // Part of a migration.
-#define TANDEM_STREAM_TABLES                                                                                      \
-  "CREATE TABLE streams (owner INTEGER NOT NULL, stream_id TEXT NOT NULL, last_sequence INTEGER NOT NULL,"        \
-  "  time_us INTEGER NOT NULL, PRIMARY KEY (owner, stream_id)) STRICT, WITHOUT ROWID;"                            \
-  "CREATE INDEX streams_by_time ON streams (time_us);"                                                            \
-  "CREATE TABLE stream_results (owner INTEGER NOT NULL, stream_id TEXT NOT NULL, sequence INTEGER NOT NULL,"      \
-  "  commit_id INTEGER NOT NULL, accepted INTEGER NOT NULL, errors_json TEXT NOT NULL, time_us INTEGER NOT NULL," \
-  "  PRIMARY KEY (owner, stream_id, sequence)) STRICT, WITHOUT ROWID;"                                            \
+#define TANDEM_STREAM_TABLES                                                                                       \
+  "CREATE TABLE streams (owner INTEGER NOT NULL, stream_id TEXT NOT NULL, last_sequence INTEGER NOT NULL,"         \
+  "  time_us INTEGER NOT NULL, PRIMARY KEY (owner, stream_id)) STRICT, WITHOUT ROWID;"                             \
+  "CREATE INDEX streams_by_time ON streams (time_us);"                                                             \
+  "CREATE TABLE stream_results (owner INTEGER NOT NULL, stream_id TEXT NOT NULL, sequence INTEGER NOT NULL,"       \
+  "  fingerprint TEXT NOT NULL, commit_id INTEGER NOT NULL, accepted INTEGER NOT NULL, errors_json TEXT NOT NULL," \
+  "  time_us INTEGER NOT NULL, PRIMARY KEY (owner, stream_id, sequence)) STRICT, WITHOUT ROWID;"                   \
   "CREATE INDEX stream_results_by_time ON stream_results (time_us);"
 
-// The stored result of a repeated message, or nothing when `sequence` is the next one and is to be stored.
-// INVALID_ARGUMENT on "sequence" for a gap and for a message whose result was dropped. An empty stream id has no
-// memory. Inside a Write.
-absl::StatusOr<std::optional<StreamResult>> FindStreamResult(Database& db, int64_t owner, std::string_view stream_id,
-                                                             int64_t sequence);
+// The stored result of a repeated message, or nothing when its sequence is the next one and is to be stored.
+// INVALID_ARGUMENT on "sequence" for a gap and for a message whose result was dropped, on "request_id" when the stored
+// message had another fingerprint. Inside a Write.
+absl::StatusOr<std::optional<StreamResult>> FindStreamResult(Database& db, int64_t owner, const StreamMessage& message);
 // REQUIRES: FindStreamResult gave nothing, in the same transaction.
-void StoreStreamResult(Database& db, int64_t owner, std::string_view stream_id, int64_t sequence,
-                       const StreamResult& result);
+void StoreStreamResult(Database& db, int64_t owner, const StreamMessage& message, const StreamResult& result);
 void DropStreams(Database& db, int64_t owner);
 
 }  // namespace tandem

@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "server/base/files.h"
+#include "server/base/job_directory.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
@@ -21,8 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr int kFormat = 1;
 constexpr char kStateFile[] = "checkpoint.json";
-constexpr std::string_view kCheckpointPrefix = "checkpoint-";
-constexpr std::string_view kBestPrefix = "best-";
 constexpr size_t kKeptCheckpoints = 2;
 
 json StateToJson(const TrainerState& state) {
@@ -107,13 +106,15 @@ absl::Status CheckpointDirectory::Save(const TrainerState& state, const TextMode
     const json whole = {{"format", kFormat}, {"state", StateToJson(state)}, {"files", std::move(checksums)}};
     return WriteFileDurably(staging / kStateFile, whole.dump());
   }));
-  return Prune(state);
+  return Prune(state.best ? std::optional(state.best->step) : std::nullopt);
 }
 
 fs::path CheckpointDirectory::BestPath(int64_t step) const { return job_directory_ / Concat(kBestPrefix, step); }
 
 absl::Status CheckpointDirectory::SaveBest(int64_t step, const TextModel& model) const {
-  return Publish(BestPath(step), [&](const fs::path& staging) { return model.Save(base_directory_, staging); });
+  RETURN_IF_ERROR(
+      Publish(BestPath(step), [&](const fs::path& staging) { return model.Save(base_directory_, staging); }));
+  return Prune(step);
 }
 
 absl::StatusOr<std::optional<CheckpointDirectory::Found>> CheckpointDirectory::FindNewest(
@@ -154,9 +155,9 @@ absl::StatusOr<TrainerState> CheckpointDirectory::Check(const fs::path& checkpoi
   return state;
 }
 
-absl::Status CheckpointDirectory::Prune(const TrainerState& state) const {
+absl::Status CheckpointDirectory::Prune(std::optional<int64_t> best_step) const {
   std::set<int64_t> wanted_best;
-  if (state.best) wanted_best.insert(state.best->step);
+  if (best_step) wanted_best.insert(*best_step);
   const std::vector<int64_t> steps = StepsOf(kCheckpointPrefix);
   for (size_t i = 0; i < steps.size(); ++i) {
     const fs::path path = job_directory_ / Concat(kCheckpointPrefix, steps[i]);

@@ -44,7 +44,8 @@ class CheckpointDirectory {
   // Publishes checkpoint-<state.step>, replacing a damaged one of that step, then prunes.
   absl::Status Save(const TrainerState& state, const TextModel& model, const AdamW& optimizer) const;
 
-  // Publishes best-<step>, replacing what an undone attempt left there.
+  // Publishes best-<step>, replacing what an undone attempt left there, then prunes: of the other best weights only
+  // those that a checkpoint names stay.
   absl::Status SaveBest(int64_t step, const TextModel& model) const;
   std::filesystem::path BestPath(int64_t step) const;
 
@@ -59,7 +60,8 @@ class CheckpointDirectory {
 
  private:
   absl::StatusOr<TrainerState> Check(const std::filesystem::path& checkpoint) const;
-  absl::Status Prune(const TrainerState& state) const;
+  // Removes what no restart needs; `best_step` is that of the best weights so far.
+  absl::Status Prune(std::optional<int64_t> best_step) const;
   std::vector<int64_t> StepsOf(std::string_view prefix) const;  // Newest first.
 
   const std::filesystem::path job_directory_, base_directory_;

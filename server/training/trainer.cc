@@ -297,6 +297,7 @@ absl::Status Trainer::PublishResult() {
   int64_t count = 0;
   for (const auto& [name, parameter] : model_->NamedParameters()) count += parameter.numel();
   result["parameters"] = count;
+  result["weights"] = model_->weights_file().string();
   RETURN_IF_ERROR(WriteFileDurably(job_directory_ / kResultFile, result.dump()));
 
   const fs::path target = job_directory_ / kResultDirectory;

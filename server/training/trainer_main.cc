@@ -1,5 +1,5 @@
-// tandem-trainer JOB_DIRECTORY: runs or resumes one training job (server/base/job_directory.h). tandemd starts it, sets
-// its priority and memory limit, and reads its exit code.
+// tandem-trainer JOB_DIRECTORY: runs or resumes one training job (server/base/job_directory.h). tandemd starts it
+// at idle priority and as the kernel's first choice when memory runs out, watches its memory, and reads its exit code.
 
 #include <atomic>
 #include <csignal>

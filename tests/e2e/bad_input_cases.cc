@@ -1,10 +1,11 @@
 #include "tests/e2e/bad_input_cases.h"
 
+#include <utility>
+
 namespace tandem::test {
 namespace {
 
 std::string Long(int bytes) { return std::string(bytes, 'a'); }
-std::string Quoted(int bytes) { return "\"" + Long(bytes) + "\""; }
 
 using Cases = std::vector<BadInput>;
 
@@ -428,6 +429,7 @@ std::vector<BadInput> BadInputs() {
   AddReleases(&cases);
   AddSearches(&cases);
   AddServer(&cases);
+  for (BadInput& input : InputsOverLimits()) cases.push_back(std::move(input));
   return cases;
 }
 

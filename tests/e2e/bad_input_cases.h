@@ -13,7 +13,10 @@ struct BadInput {
   std::string covers;  // The field that the case is about, when `path` names another one.
 };
 
+inline std::string Quoted(int bytes) { return "\"" + std::string(bytes, 'a') + "\""; }  // Text format.
+
 std::vector<BadInput> BadInputs();
+std::vector<BadInput> InputsOverLimits();  // The part of them in bad_input_limit_cases.cc.
 
 // Fields ("Service/Method:path") for which every value is legal by itself and no combination is wrong, with the reason.
 struct AnyValue {

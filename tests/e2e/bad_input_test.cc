@@ -142,6 +142,12 @@ class BadInputTest : public testing::Test {
     MustSend("DatasetService/CreateDataset", {"dataset_id: \"d\""});
     MustSend("CollectionService/CreateCollection", {"collection_id: \"c\""});
     MustSend("ModelService/ImportModel", {"header { model_id: \"m\" revision_id: \"r\" directory: \"tiny\" }"});
+    const std::string used = "request_id: \"used\" ";  // Other content under it is a bad input.
+    const std::string pairs = "examples { pair { anchor: \"x\" positives: \"p\" } } ";
+    const std::string document = "collection: \"collections/c\" documents { id: \"x\" text: \"x\" } ";
+    MustSend("DatasetService/AppendExamples", {"dataset: \"datasets/d\" sequence: 1 " + used + pairs + pairs});
+    MustSend("CollectionService/ImportDocuments", {"sequence: 1 " + used + document});
+    MustSend("CollectionService/UpsertDocuments", {used + document});
   }
 
   static void TearDownTestSuite() {
@@ -316,6 +322,21 @@ TEST_F(BadInputTest, AnImportThatIsRefusedLeavesNothing) {
   EXPECT_TRUE(!std::filesystem::exists(models) || std::filesystem::is_empty(models));
   EXPECT_EQ(Send("ModelService/GetModel", {"name: \"models/broken\""}).status.error_code(),
             grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(BadInputTest, AMessageSentAgainIsAnsweredWhereverInAStreamItStands) {
+  const std::string head = "dataset: \"datasets/d\" request_id: \"again\" ";
+  const std::string first = "sequence: 1 examples { pair { anchor: \"a\" positives: \"p\" } } ";
+  const std::string second = "sequence: 2 examples { pair { anchor: \"b\" positives: \"q\" } } ";
+  const RawReply whole = Send("DatasetService/AppendExamples", {head + first, second});
+  const RawReply again = Send("DatasetService/AppendExamples", {head + second});
+  ASSERT_TRUE(again.status.ok()) << again.status.error_message();
+  EXPECT_EQ(again.messages.at(0), whole.messages.at(1));
+  const std::string in_c = "collection: \"collections/c\" request_id: \"again\" ";
+  const std::string a = "sequence: 1 documents { id: \"a\" text: \"t\" } ",
+                    b = "sequence: 2 documents { id: \"b\" text: \"t\" } ";
+  const RawReply import = Send("CollectionService/ImportDocuments", {in_c + a, b});
+  EXPECT_EQ(Send("CollectionService/ImportDocuments", {in_c + b}).messages.at(0), import.messages.at(1));
 }
 
 TEST_F(BadInputTest, ASecondServerOnTheSameDirectoryIsRefusedWithTheProcess) {

@@ -98,19 +98,19 @@ class PythonClientTest(unittest.TestCase):
             self.assertNotEqual(tuned, base.name)
 
             collections = collection_pb2_grpc.CollectionServiceStub(channel)
-            collections.CreateCollection(collection_pb2.CreateCollectionRequest(collection_id="help"), timeout=10)
+            collections.CreateCollection(collection_pb2.CreateCollectionRequest(collection_id="answers"), timeout=10)
             search = search_pb2_grpc.SearchServiceStub(channel)
-            query = search_pb2.SearchRequest(collection="collections/help", text="answer 3", top_k=3)
+            query = search_pb2.SearchRequest(collection="collections/answers", text="answer 3", top_k=3)
             with self.assertRaises(grpc.RpcError) as refused:
                 search.Search(query, timeout=10)
             self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
             documents = [collection_pb2.Document(id=str(i), text=f"answer {i}") for i in range(12)]
             collections.UpsertDocuments(
-                collection_pb2.UpsertDocumentsRequest(collection="collections/help", documents=documents), timeout=10)
+                collection_pb2.UpsertDocumentsRequest(collection="collections/answers", documents=documents), timeout=10)
 
             releases = release_pb2_grpc.ReleaseServiceStub(channel)
             release = releases.CreateRelease(release_pb2.CreateReleaseRequest(
-                collection="collections/help", model_revision=tuned,
+                collection="collections/answers", model_revision=tuned,
                 index=release_pb2.IndexSpec(hnsw=release_pb2.HnswIndex(m=8))), timeout=10)
             *_, ready = releases.WatchRelease(release_pb2.WatchReleaseRequest(name=release.name), timeout=120)
             self.assertEqual(ready.state, release_pb2.Release.READY)
@@ -120,7 +120,7 @@ class PythonClientTest(unittest.TestCase):
             hits = search.Search(query, timeout=10)
             self.assertEqual(hits.hits[0].document.text, "answer 3")
             written = collections.UpsertDocuments(collection_pb2.UpsertDocumentsRequest(
-                collection="collections/help",
+                collection="collections/answers",
                 documents=[collection_pb2.Document(id="new", text="a text about volcanoes")]), timeout=10)
             query.text = "volcanoes"
             query.min_commit = written.commit
@@ -131,16 +131,16 @@ class PythonClientTest(unittest.TestCase):
             self.assertEqual(scores, sorted(scores, reverse=True))
             vector = embed(embedding_pb2.EmbedRequest(model=tuned, texts=["volcanoes"], role=types_pb2.QUERY), timeout=10)
             by_vector = search.Search(search_pb2.SearchRequest(
-                collection="collections/help", top_k=3,
+                collection="collections/answers", top_k=3,
                 vector=search_pb2.VectorQuery(vector=vector.embeddings[0].vector, model_revision=tuned)), timeout=10)
             self.assertEqual([h.id for h in by_vector.hits], [h.id for h in hits.hits])
             with self.assertRaises(grpc.RpcError) as refused:  # The untrained model's vector means nothing here.
                 search.Search(search_pb2.SearchRequest(
-                    collection="collections/help",
+                    collection="collections/answers",
                     vector=search_pb2.VectorQuery(vector=vector.embeddings[0].vector, model_revision=base.name)), timeout=10)
             self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
             like = search.Search(search_pb2.SearchRequest(
-                collection="collections/help", documents=search_pb2.DocumentsQuery(ids=["3"]), top_k=20), timeout=10)
+                collection="collections/answers", documents=search_pb2.DocumentsQuery(ids=["3"]), top_k=20), timeout=10)
             self.assertEqual(len(like.hits), 12)
             self.assertNotIn("3", [hit.id for hit in like.hits])
 

@@ -66,8 +66,8 @@ class ReadmeTest(unittest.TestCase):
         sequences = [int(e["sequence"]) for e in answers["WatchJob"][0] if "heartbeat" not in e]
         self.assertEqual(sequences, list(range(1, len(sequences) + 1)))
         first, second = (answer[0] for answer in answers["Search"])
-        self.assertEqual(first["release"], "collections/help/releases/first")
-        self.assertEqual(second["release"], "collections/help/releases/second")
+        self.assertEqual(first["release"], "collections/answers/releases/first")
+        self.assertEqual(second["release"], "collections/answers/releases/second")
         self.assertEqual(first["hits"][0]["id"], "password")
         self.assertEqual(second["hits"][0]["id"], "password")
         self.assertEqual(first["hits"][0]["document"]["payload"], {"language": "en"})

@@ -30,6 +30,19 @@ std::string Environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// Uses CPU time for as long.
+void Spin(int milliseconds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+  while (std::chrono::steady_clock::now() < end) continue;
+}
+
 void Sleep(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 
 class FakeTrainer {
@@ -59,19 +72,24 @@ class FakeTrainer {
     Append({{"type", "checkpoint"}, {"step", 1}});
   }
 
-  int Succeed() {
+  int Succeed(const std::string& folder = "") {
     Append({{"type", "message"},
             {"text", "nice " + std::to_string(getpriority(PRIO_PROCESS, 0)) + ", wait " +
                          Environment("OMP_WAIT_POLICY") + ", threads " + Environment("OMP_NUM_THREADS") +
-                         (getpgrp() == getpid() ? ", own group" : ", shared group")}});
+                         (getpgrp() == getpid() ? ", own group" : ", shared group") + ", out of memory score " +
+                         FirstLine("/proc/self/oom_score_adj")}});
     for (int step = 1; step <= 3; ++step) Step(step);
     const nlohmann::json metrics = {{"ndcg_at_10", 0.75}, {"recall_at_10", 0.9}, {"mrr_at_10", 0.7},
                                     {"recall_at_1", 0.6}, {"queries", 12},       {"loss", 0.4}};
-    const nlohmann::json result = {{"step", 3}, {"metrics", metrics}, {"parameters", 22713216}};
+    const nlohmann::json result = {{"step", 3},
+                                   {"metrics", metrics},
+                                   {"parameters", 22713216},
+                                   {"weights", (std::filesystem::path(folder) / "model.safetensors").string()}};
     const auto target = directory_ / tandem::kResultDirectory;
     bool ok = tandem::WriteFileDurably(directory_ / tandem::kResultFile, result.dump()).ok();
     const auto staging = tandem::MakeStagingDirectory(target).value();
-    ok = ok && tandem::WriteFileDurably(staging / "model.safetensors", "weights").ok();
+    std::filesystem::create_directories(staging / folder);
+    ok = ok && tandem::WriteFileDurably(staging / folder / "model.safetensors", "weights").ok();
     return ok && tandem::PublishDirectory(staging, target).ok() ? tandem::kTrainerDone : 9;
   }
 
@@ -105,6 +123,7 @@ int main(int, char** arguments) {
   signal(SIGTERM, [](int) { asked_to_stop = 1; });
   std::cerr << "behaves as " << behaviour << std::endl;
   if (behaviour == "succeed") return trainer.Succeed();
+  if (behaviour == "succeed in a subfolder") return trainer.Succeed("0_Transformer");
   if (behaviour == "exit without result") return tandem::kTrainerDone;
   if (behaviour == "crash once") {
     if (trainer.attempt() > 1) return trainer.Succeed();
@@ -119,6 +138,13 @@ int main(int, char** arguments) {
   if (behaviour == "hang") {
     trainer.Step(1);
     while (true) pause();
+  }
+  if (behaviour == "spin") {
+    while (true) Spin(100);
+  }
+  if (behaviour == "hardly run, then succeed") {
+    for (int i = 0; i < 25; ++i) Spin(20), Sleep(80);
+    return trainer.Succeed();
   }
   if (behaviour == "stop, then succeed") return trainer.Resumed() ? trainer.Succeed() : trainer.RunForever(true);
   if (behaviour == "run") return trainer.RunForever(true);

@@ -169,7 +169,8 @@ ReleaseRecord ReleaseWorld::WaitState(const std::string& id, ReleaseState state)
 
 absl::StatusOr<PromotionResult> ReleaseWorld::Promote(const std::string& id, const std::string& override_reason,
                                                       std::optional<int64_t> etag, absl::Duration patience) {
-  return collections_->Promote(kTenant, kCollection, id, etag, override_reason, absl::Now() + patience, nullptr);
+  return collections_->Promote(kTenant, kCollection, id, etag, override_reason, {.deadline = absl::Now() + patience},
+                               nullptr);
 }
 
 void ReleaseWorld::GoLive(const std::string& id, const std::string& revision, IndexKind kind) {
@@ -179,7 +180,7 @@ void ReleaseWorld::GoLive(const std::string& id, const std::string& revision, In
 }
 
 std::shared_ptr<const ActiveRelease> ReleaseWorld::LiveAtHead() {
-  return Value(collections_->LiveAt(kTenant, kCollection, documents()->head(), absl::Now() + kPatience));
+  return Value(collections_->LiveAt(kTenant, kCollection, documents()->head(), {.deadline = absl::Now() + kPatience}));
 }
 
 Answer Ask(ReleaseWorld& world, const ActiveRelease& release, const std::string& query) {

@@ -92,6 +92,60 @@ TEST_F(EventLogTest, MissingRecordIsDataLoss) {
   EXPECT_EQ(EventReader(path_).ReadNew().status().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST_F(EventLogTest, ALongLogComesInPiecesOfWholeLines) {
+  auto writer = EventWriter::Open(path_, 1);
+  ASSERT_TRUE(writer.ok());
+  std::vector<size_t> sizes(30, 100'000);
+  sizes.push_back(3 << 20);  // One record that is longer than a piece.
+  sizes.resize(40, 100'000);
+  for (const size_t size : sizes) ASSERT_TRUE((*writer)->Append({{"text", std::string(size, 'x')}}).ok());
+  EventReader reader(path_);
+  size_t seen = 0;
+  do {
+    const auto events = reader.ReadNew();
+    ASSERT_TRUE(events.ok()) << events.status();
+    EXPECT_LE(events->size(), 11u);
+    ASSERT_FALSE(events->empty());
+    for (const nlohmann::json& event : *events) {
+      EXPECT_EQ(event["sequence"], seen + 1);
+      EXPECT_EQ(event["text"].get<std::string>().size(), sizes[seen++]);
+    }
+  } while (reader.more());
+  EXPECT_EQ(seen, sizes.size());
+  EXPECT_TRUE(reader.ReadNew()->empty());
+  EXPECT_EQ((*EventWriter::Open(path_, 2))->last_sequence(), 40);
+}
+
+TEST_F(EventLogTest, DamageBetweenThePiecesOfALongLogIsFound) {
+  const auto write = [&] {
+    auto writer = EventWriter::Open(path_, 1);
+    ASSERT_TRUE(writer.ok());
+    for (int i = 0; i < 24; ++i) ASSERT_TRUE((*writer)->Append({{"text", std::string(100'000, 'x')}}).ok());
+  };
+  const auto end_of = [&] {
+    EventReader reader(path_);
+    absl::Status status;
+    do {
+      status = reader.ReadNew().status();
+    } while (status.ok() && reader.more());
+    return status.ok() ? absl::StatusOr<int64_t>(reader.last_sequence()) : status;
+  };
+  write();
+  const std::string whole = Bytes();
+  std::string last = whole;
+  last[last.size() - 10] ^= 1;
+  ASSERT_TRUE(WriteFileDurably(path_, last).ok());
+  EXPECT_EQ(end_of().value(), 23);
+  // In lines around the end of the first piece.
+  for (const size_t line : {9, 10, 11, 12}) {
+    std::string damaged = whole;
+    damaged[line * whole.size() / 24 + 1000] ^= 1;
+    ASSERT_TRUE(WriteFileDurably(path_, damaged).ok());
+    EXPECT_EQ(end_of().status().code(), absl::StatusCode::kDataLoss);
+    EXPECT_EQ(EventWriter::Open(path_, 2).status().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
 TEST_F(EventLogTest, SequenceContinuesOverAttempts) {
   Write(1, 3);
   auto writer = EventWriter::Open(path_, 2);

@@ -53,6 +53,38 @@ TEST(ModelCacheTest, AModelInUseStaysAndTheRefusalHasTheNumbers) {
   EXPECT_TRUE(cache.Get(GoldenPath("tiny/plain")).ok());
 }
 
+TEST(ModelCacheTest, AForgottenDirectoryIsReadAnew) {
+  const ScratchModel model("mean");
+  ModelCache cache(1 << 30);
+  const auto before = cache.Get(model.path());
+  ASSERT_TRUE(before.ok()) << before.status();
+  cache.Forget(model.path());
+  cache.Forget(GoldenPath("tiny/plain"));  // Was never there.
+  EXPECT_EQ(cache.used_bytes(), 0);
+  std::filesystem::remove_all(model.path());
+  std::filesystem::copy(GoldenPath("tiny/plain"), model.path(), std::filesystem::copy_options::recursive);
+  const auto after = cache.Get(model.path());
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_NE(*after, *before);
+  EXPECT_EQ(cache.used_bytes(), BytesOf("plain"));
+}
+
+TEST(ModelCacheTest, ADirectoryThatIsForgottenWhileItLoadsIsNotKept) {
+  for (int round = 0; round < 20; ++round) {
+    ModelCache cache(1 << 30);
+    absl::StatusOr<std::shared_ptr<const Encoder>> during;
+    std::thread load([&] { during = cache.Get(GoldenPath("tiny/mean")); });
+    while (cache.used_bytes() == 0) std::this_thread::yield();  // Reserved: it loads, or has just been loaded.
+    cache.Forget(GoldenPath("tiny/mean"));
+    load.join();
+    ASSERT_TRUE(during.ok()) << during.status();
+    EXPECT_EQ(cache.used_bytes(), 0);
+    const auto after = cache.Get(GoldenPath("tiny/mean"));
+    ASSERT_TRUE(after.ok()) << after.status();
+    EXPECT_NE(*after, *during);
+  }
+}
+
 TEST(ModelCacheTest, AFailedLoadLeavesNothingBehind) {
   const ScratchModel model("mean");
   nlohmann::json tokenizer = SlurpJson(model.path() / "tokenizer.json");

@@ -87,7 +87,9 @@ INSTANTIATE_TEST_SUITE_P(
                             "default_prompt_name \"task\" is not supported"},
                     Refusal{"config_sentence_transformers.json", "truncate_dim", 8, "truncate_dim 8 is not supported"},
                     Refusal{"tokenizer_config.json", "truncation_side", "middle",
-                            "truncation_side \"middle\" is not supported"}));
+                            "truncation_side \"middle\" is not supported"},
+                    Refusal{"tokenizer_config.json", "tokenizer_class", 7,
+                            "tokenizer_config.json: tokenizer_class 7: must be a string"}));
 
 TEST(RefusedModelTest, OldPoolingModes) {
   const ScratchModel model("mean");
@@ -131,6 +133,34 @@ TEST(RefusedModelTest, LowerCasingThatTheTokenizerDoesNotDo) {
   tokenizer["normalizer"]["lowercase"] = false;
   Spill(model.path() / "tokenizer.json", tokenizer.dump());
   ExpectRefused(model, "sentence_bert_config.json: do_lower_case true is not supported");
+}
+
+// As transformers 5 reads them: BertTokenizer replaces the normalizer of tokenizer.json, which lower-cases here.
+TEST(RefusedModelTest, TokenizerSettingsThatContradictTheNormalizer) {
+  for (const char* key : {"do_lower_case", "strip_accents", "tokenize_chinese_chars"}) {
+    const ScratchModel model("mean");
+    model.Set("tokenizer_config.json", key, false);
+    EXPECT_TRUE(DescribeModel(model.path()).ok()) << "PreTrainedTokenizerFast takes tokenizer.json as it is";
+    model.Set("tokenizer_config.json", "tokenizer_class", "BertTokenizer");
+    ExpectRefused(model, std::string("tokenizer_config.json: ") + key + " false is not supported");
+    model.Set("tokenizer_config.json", key, true);
+    EXPECT_TRUE(DescribeModel(model.path()).ok()) << key;
+    model.Set("tokenizer_config.json", key, nullptr);
+    EXPECT_TRUE(DescribeModel(model.path()).ok()) << key;
+  }
+}
+
+TEST(RefusedModelTest, ACasedNormalizerThatTheTokenizerConfigDoesNotAskFor) {
+  const ScratchModel model("mean");
+  model.Set("tokenizer_config.json", "tokenizer_class", "BertTokenizer");
+  nlohmann::json tokenizer = SlurpJson(model.path() / "tokenizer.json");
+  tokenizer["normalizer"]["lowercase"] = false;
+  Spill(model.path() / "tokenizer.json", tokenizer.dump());
+  ExpectRefused(model, "without do_lower_case in tokenizer_config.json, transformers has lowercase true");
+  model.Set("tokenizer_config.json", "do_lower_case", false);
+  EXPECT_TRUE(DescribeModel(model.path()).ok());
+  std::filesystem::remove(model.path() / "tokenizer_config.json");
+  ExpectRefused(model, "without do_lower_case in tokenizer_config.json, transformers has lowercase true");
 }
 
 TEST(RefusedModelTest, ATokenizerWithIdsThatTheWeightsLack) {

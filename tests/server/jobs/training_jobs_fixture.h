@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,7 +33,7 @@ inline void AddPairs(MetaStore& store, const std::string& dataset, const std::st
   ASSERT_TRUE(store.CreateDataset("t", dataset, "", nullptr).ok());
   const std::vector<Example> pairs = {{.anchor = behaviour, .positives = {"p1"}},
                                       {.anchor = "a2", .positives = {"p2"}}};
-  ASSERT_TRUE(store.AppendExamples("t", dataset, "", 0, pairs, "").ok());
+  ASSERT_TRUE(store.AppendExamples("t", dataset, {}, pairs, "").ok());
 }
 
 inline TrainingJobRequest RequestFor(const std::string& dataset) {
@@ -100,6 +101,12 @@ class TrainingJobsFixture : public testing::Test {
     }
     return false;
   }
+  // Waits until it holds, a minute at most.
+  static bool Comes(const std::function<bool()>& condition) {
+    for (int i = 0; i < 6000 && !condition(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    return condition();
+  }
+  JobState StateOf(const std::string& id) { return store_->GetJob("t", id).value().state; }
   std::filesystem::path DirectoryOf(const std::string& id) const { return data_ / "jobs" / "t" / id; }
 
   std::filesystem::path data_;

@@ -1,8 +1,11 @@
 #include "server/jobs/training_jobs.h"
 
+#include <signal.h>
+
 #include <atomic>
 #include <thread>
 
+#include "server/base/files.h"
 #include "server/base/status.h"
 #include "tests/server/jobs/training_jobs_fixture.h"
 
@@ -38,6 +41,112 @@ TEST_F(TrainingJobsTest, AJobThatSucceedsMakesARevisionWithItsLineage) {
   EXPECT_FALSE(std::filesystem::exists(DirectoryOf(id) / kResultDirectory));
 }
 
+TEST_F(TrainingJobsTest, WeightsInASubfolderAreHashedWhereTheTrainerSaysTheyLie) {
+  StartJobs();
+  const std::string id = SubmitBehaviour("succeed in a subfolder");
+  const JobRecord job = FinishedJob(id);
+  ASSERT_EQ(job.state, JobState::kSucceeded) << job.error_message;
+  const std::filesystem::path weights = data_ / "models/t/tuned" / id / "0_Transformer/model.safetensors";
+  EXPECT_EQ(store_->GetModelRevision("t", "tuned", id)->sha256, FileSha256(weights).value());
+}
+
+// Anything but a directory where the target model's belongs: no result can be moved there.
+TEST_F(TrainingJobsTest, AResultThatCannotBePublishedIsTriedAgain) {
+  std::filesystem::create_directories(data_ / "models/t");
+  std::ofstream(data_ / "models/t/tuned") << "in the way";
+  StartJobs();
+  const std::string id = SubmitBehaviour("succeed");
+  ASSERT_TRUE(Comes([&] { return std::filesystem::exists(DirectoryOf(id) / kResultDirectory); }));
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_EQ(StateOf(id), JobState::kRunning);
+  jobs_->Shutdown();
+  EXPECT_EQ(StateOf(id), JobState::kRunning);
+  StartJobs();
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_THAT(StateOf(id), testing::AnyOf(JobState::kQueued, JobState::kRunning));
+  std::filesystem::remove(data_ / "models/t/tuned");
+  EXPECT_EQ(FinishedJob(id).state, JobState::kSucceeded);
+  EXPECT_TRUE(std::filesystem::exists(data_ / "models/t/tuned" / id / "model.safetensors"));
+}
+
+TEST_F(TrainingJobsTest, CancelEndsAJobWhoseResultCannotBePublished) {
+  std::filesystem::create_directories(data_ / "models/t");
+  std::ofstream(data_ / "models/t/tuned") << "in the way";
+  StartJobs();
+  const std::string id = SubmitBehaviour("succeed");
+  ASSERT_TRUE(Comes([&] { return std::filesystem::exists(DirectoryOf(id) / kResultDirectory); }));
+  ASSERT_TRUE(jobs_->Cancel("t", id).ok());
+  EXPECT_EQ(FinishedJob(id).state, JobState::kCancelled);
+}
+
+TEST_F(TrainingJobsTest, AJobThatCannotBeStartedForNowStaysQueued) {
+  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());  // Not started.
+  const std::string id = SubmitBehaviour("succeed");
+  const std::filesystem::path events = DirectoryOf(id) / kEventsFile, aside = DirectoryOf(id) / "aside";
+  std::filesystem::rename(events, aside);
+  std::filesystem::create_directory(events);
+  StartJobs();
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_EQ(StateOf(id), JobState::kQueued);
+  EXPECT_EQ(store_->GetJob("t", id)->attempt, 0);
+  std::filesystem::remove(events);
+  std::filesystem::rename(aside, events);
+  AddPairs(*store_, "second", "succeed");
+  ASSERT_TRUE(jobs_->Submit(RequestFor("second"), nullptr).ok());  // Wakes the supervisor.
+  EXPECT_EQ(FinishedJob(id).state, JobState::kSucceeded);
+}
+
+TEST_F(TrainingJobsTest, AQueuedJobWhoseDirectoryIsGoneFailsAndTheNextOneRuns) {
+  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());  // Not started.
+  const std::string gone = SubmitBehaviour("succeed");
+  std::filesystem::remove_all(DirectoryOf(gone));
+  AddPairs(*store_, "second", "succeed");
+  const std::string next = jobs_->Submit(RequestFor("second"), nullptr).value().id;
+  StartJobs();
+  EXPECT_EQ(FinishedJob(next).state, JobState::kSucceeded);
+  EXPECT_EQ(StateOf(gone), JobState::kFailed);
+}
+
+TEST_F(TrainingJobsTest, ATrainerThatSomebodyElseStopsIsQueuedAgain) {
+  StartJobs();
+  const std::string id = SubmitBehaviour("stop, then succeed");
+  ASSERT_TRUE(WaitForStep(id));
+  std::ifstream lock(DirectoryOf(id) / "lock");
+  pid_t trainer = 0;
+  ASSERT_TRUE(lock >> trainer);
+  ASSERT_EQ(kill(trainer, SIGTERM), 0);
+  const std::vector<nlohmann::json> events = EventsOf(id);
+  EXPECT_THAT(StatesOf(events), ElementsAre(1, 2, 1, 2, 3));
+  for (const nlohmann::json& event : events) EXPECT_FALSE(event.contains("death")) << event;
+}
+
+TEST_F(TrainingJobsTest, AFinishedJobKeepsNoCheckpoints) {
+  StartJobs();
+  const std::string id = SubmitBehaviour("run");
+  ASSERT_TRUE(WaitForStep(id));
+  std::filesystem::create_directories(DirectoryOf(id) / "best-1");
+  ASSERT_TRUE(jobs_->Cancel("t", id).ok());
+  EXPECT_EQ(FinishedJob(id).state, JobState::kCancelled);
+  EXPECT_TRUE(Comes([&] { return !std::filesystem::exists(DirectoryOf(id) / "checkpoint-1"); }));
+  EXPECT_TRUE(Comes([&] { return !std::filesystem::exists(DirectoryOf(id) / "best-1"); }));
+  EXPECT_TRUE(std::filesystem::exists(DirectoryOf(id) / kTrainerLog));
+}
+
+// Each call reads a row that the supervisor may finish before it is written.
+TEST_F(TrainingJobsTest, CancelThatComesTooLateReturnsTheFinishedJob) {
+  StartJobs();
+  AddPairs(*store_, "d", "succeed");
+  for (int i = 0; i < 20; ++i) {
+    const std::string id = jobs_->Submit(RequestFor("d"), nullptr).value().id;
+    ASSERT_TRUE(Comes([&] { return StateOf(id) != JobState::kQueued; }));
+    while (true) {
+      const absl::StatusOr<JobRecord> job = jobs_->Cancel("t", id);
+      ASSERT_TRUE(job.ok()) << job.status();
+      if (job->state != JobState::kRunning) break;
+    }
+  }
+}
+
 TEST_F(TrainingJobsTest, TheTrainerRunsAtIdlePriorityInItsOwnGroup) {
   StartJobs();
   const std::vector<nlohmann::json> events = EventsOf(SubmitBehaviour("succeed"));
@@ -45,7 +154,10 @@ TEST_F(TrainingJobsTest, TheTrainerRunsAtIdlePriorityInItsOwnGroup) {
   for (const nlohmann::json& event : events) {
     if (event["type"] == "message") text = event["text"];
   }
-  EXPECT_EQ(text, "nice 19, wait passive, threads 2, own group");
+  EXPECT_EQ(text, "nice 19, wait passive, threads 2, own group, out of memory score 1000");
+  std::string own;
+  std::ifstream("/proc/self/oom_score_adj") >> own;
+  EXPECT_NE(own, "1000");
 }
 
 TEST_F(TrainingJobsTest, ACrashedTrainerStartsAgainAndSequencesHaveNoGaps) {
@@ -71,6 +183,37 @@ TEST_F(TrainingJobsTest, ATrainerThatAlwaysDiesFailsAfterMaxAttempts) {
   EXPECT_THAT(job.error_message, HasSubstr("behaves as crash"));
 }
 
+TEST_F(TrainingJobsTest, AMaxLengthAboveThePositionsOfTheBaseIsRefused) {
+  StartJobs();
+  AddPairs(*store_, "d", "succeed");
+  TrainingJobRequest request = RequestFor("d");
+  request.options.max_length = 513;
+  for (const char* folder : {"", "0_Transformer"}) {
+    const std::filesystem::path base = data_ / "models/t/base/r1";
+    std::filesystem::remove_all(base);
+    std::filesystem::create_directories(base / folder);
+    std::ofstream(base / folder / "config.json") << R"({"max_position_embeddings": 512})";
+    const absl::Status status = jobs_->Submit(request, nullptr).status();
+    EXPECT_EQ(FieldPath(status), "options.max_length") << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("512 positions"));
+  }
+  request.options.max_length = 512;
+  EXPECT_TRUE(jobs_->Submit(request, nullptr).ok());
+}
+
+TEST_F(TrainingJobsTest, WarmupStepsAreLessThanTheMostStepsThereCanBe) {
+  StartJobs();
+  AddPairs(*store_, "d", "succeed");  // Two pairs: one batch an epoch.
+  TrainingJobRequest request = RequestFor("d");
+  request.options.epochs = 3;
+  request.options.warmup_steps = 3;
+  EXPECT_EQ(FieldPath(jobs_->Submit(request, nullptr).status()), "options.warmup_steps");
+  request.options.batch_sampler = BatchSampler::kPlain;
+  EXPECT_EQ(FieldPath(jobs_->Submit(request, nullptr).status()), "options.warmup_steps");
+  request.options.warmup_steps = 2;
+  EXPECT_TRUE(jobs_->Submit(request, nullptr).ok());
+}
+
 TEST_F(TrainingJobsTest, AFailedEventBecomesTheErrorOfTheJobWithoutRetry) {
   StartJobs();
   const JobRecord job = FinishedJob(SubmitBehaviour("fail"));
@@ -89,12 +232,31 @@ TEST_F(TrainingJobsTest, ATrainerThatEndsWithoutAResultFails) {
 
 TEST_F(TrainingJobsTest, ATrainerThatHangsIsKilledAndCountsAsDead) {
   TrainingJobsOptions options = OptionsFor(data_);
-  options.hang_limit = absl::Milliseconds(1500);
+  options.hang_limit = absl::Milliseconds(400);
   options.max_attempts = 1;
   StartJobs(options);
   const JobRecord job = FinishedJob(SubmitBehaviour("hang"));
   EXPECT_EQ(job.state, JobState::kFailed);
-  EXPECT_THAT(job.error_message, HasSubstr("wrote no event for 1.5s"));
+  EXPECT_THAT(job.error_message, HasSubstr("wrote no event and used no CPU time for 1.2s"));
+}
+
+TEST_F(TrainingJobsTest, ATrainerThatSpinsIsKilledByItsCpuTime) {
+  TrainingJobsOptions options = OptionsFor(data_);
+  options.hang_limit = absl::Milliseconds(300);
+  options.max_attempts = 1;
+  StartJobs(options);
+  const JobRecord job = FinishedJob(SubmitBehaviour("spin"));
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_THAT(job.error_message, HasSubstr("wrote no event for 300ms of CPU time"));
+}
+
+TEST_F(TrainingJobsTest, ATrainerThatTheMachineKeepsWaitingIsNotHung) {
+  TrainingJobsOptions options = OptionsFor(data_);
+  options.hang_limit = absl::Milliseconds(800);  // It runs for 2.5 s, of which 0.5 s are CPU time.
+  options.max_attempts = 1;
+  StartJobs(options);
+  const JobRecord job = FinishedJob(SubmitBehaviour("hardly run, then succeed"));
+  EXPECT_EQ(job.state, JobState::kSucceeded) << job.error_message;
 }
 
 TEST_F(TrainingJobsTest, ATrainerOverItsMemoryLimitIsKilledWithTheFigures) {
@@ -198,7 +360,7 @@ TEST_F(TrainingJobsTest, SubmitRefusesWhatCannotBeTrained) {
   request.options.batch_size = 1;
   EXPECT_TRUE(absl::IsInvalidArgument(jobs_->Submit(request, nullptr).status()));
   const std::vector<Example> texts = {{.kind = ExampleKind::kLabelledText, .anchor = "x", .label = "l"}};
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "", 0, texts, "").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {}, texts, "").ok());
   EXPECT_THAT(jobs_->Submit(RequestFor("d"), nullptr).status().message(),
               HasSubstr("the example of commit 3 is a labelled text"));
   EXPECT_TRUE(std::filesystem::is_empty(data_ / "jobs" / "t"));

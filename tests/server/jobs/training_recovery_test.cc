@@ -72,6 +72,48 @@ TEST_F(TrainingRecoveryTest, StartRemovesDirectoriesWithoutARow) {
   EXPECT_TRUE(std::filesystem::is_empty(data_ / "jobs/t"));
 }
 
+// A directory where the trainer's lock file belongs: whether an old trainer runs cannot be told.
+TEST_F(TrainingRecoveryTest, OneJobsTroubleDoesNotHoldUpTheStart) {
+  const std::string blocked = LeaveDoneJob();
+  std::filesystem::create_directory(DirectoryOf(blocked) / "lock");
+  std::filesystem::create_directories(data_ / "jobs/t/orphan/lock");
+  AddPairs(*store_, "second", "run");
+  const std::string damaged = jobs_->Submit(RequestFor("second"), nullptr).value().id;
+  JobRecord job = store_->GetJob("t", damaged).value();
+  job.state = JobState::kRunning;
+  ASSERT_TRUE(store_->UpdateJob(job).ok());
+  ASSERT_TRUE(WriteFileDurably(DirectoryOf(damaged) / kEventsFile, "not an event\nnor this\n").ok());
+  AddPairs(*store_, "gone", "run");
+  job = store_->GetJob("t", jobs_->Submit(RequestFor("gone"), nullptr).value().id).value();
+  job.state = JobState::kRunning;
+  ASSERT_TRUE(store_->UpdateJob(job).ok());
+  std::filesystem::remove_all(DirectoryOf(job.id));
+  StartJobs();
+  EXPECT_EQ(StateOf(job.id), JobState::kFailed);
+  EXPECT_EQ(store_->GetJob("t", job.id)->error_message, "the job's directory is gone");
+  EXPECT_EQ(StateOf(blocked), JobState::kFailed);
+  EXPECT_TRUE(std::filesystem::exists(data_ / "jobs/t/orphan"));
+  EXPECT_TRUE(Comes([&] { return StateOf(damaged) == JobState::kFailed; }));
+  EXPECT_EQ(store_->GetJob("t", damaged)->error_code, static_cast<int>(absl::StatusCode::kDataLoss));
+  AddPairs(*store_, "third", "succeed");
+  EXPECT_EQ(FinishedJob(jobs_->Submit(RequestFor("third"), nullptr).value().id).state, JobState::kSucceeded);
+}
+
+TEST_F(TrainingRecoveryTest, StartRemovesCheckpointsOfFinishedJobs) {
+  StartJobs();
+  const std::string id = SubmitBehaviour("succeed");
+  ASSERT_EQ(FinishedJob(id).state, JobState::kSucceeded);
+  jobs_->Shutdown();
+  for (const char* name : {"checkpoint-7", "best-5", ".staging-checkpoint-9"}) {
+    std::filesystem::create_directories(DirectoryOf(id) / name / "model");
+  }
+  StartJobs();
+  for (const char* name : {"checkpoint-7", "best-5", ".staging-checkpoint-9"}) {
+    EXPECT_FALSE(std::filesystem::exists(DirectoryOf(id) / name)) << name;
+  }
+  EXPECT_TRUE(std::filesystem::exists(DirectoryOf(id) / kOptionsFile));
+}
+
 TEST_F(TrainingRecoveryTest, ACancelThatTheLastServerDidNotFinishHolds) {
   const std::string id = LeaveDoneJob();
   std::filesystem::remove_all(DirectoryOf(id) / kResultDirectory);

@@ -60,7 +60,7 @@ TEST_F(CollectionsTest, DocumentsAreStoredBeforeThereIsARelease) {
   EXPECT_EQ(world_.PutMany(0, 3), 3);
   EXPECT_TRUE(absl::IsFailedPrecondition(Live().status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(
-      world_.collections().LiveAt(kTenant, kCollection, 3, absl::Now() + absl::Seconds(5)).status()));
+      world_.collections().LiveAt(kTenant, kCollection, 3, {.deadline = absl::Now() + absl::Seconds(5)}).status()));
   EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection).ok());
 }
 
@@ -123,7 +123,7 @@ TEST_F(CollectionsTest, MinCommitBeyondTheNewestIsTheCallersFault) {
   world_.PutMany(0, 3);
   world_.GoLive("r1", "a");
   const absl::Status status =
-      world_.collections().LiveAt(kTenant, kCollection, 4, absl::Now() + absl::Seconds(5)).status();
+      world_.collections().LiveAt(kTenant, kCollection, 4, {.deadline = absl::Now() + absl::Seconds(5)}).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_EQ(FieldPath(status), "min_commit");
   EXPECT_THAT(std::string(status.message()), HasSubstr("4: the newest commit of collections/faq is 3"));
@@ -132,9 +132,18 @@ TEST_F(CollectionsTest, MinCommitBeyondTheNewestIsTheCallersFault) {
 TEST_F(CollectionsTest, LiveAtGivesUpAtItsDeadline) {
   world_.GoLive("r1", "a");
   const int64_t commit = world_.PutMany(0, 150);
-  const absl::Status status = world_.collections().LiveAt(kTenant, kCollection, commit, absl::Now()).status();
+  const absl::Status status =
+      world_.collections().LiveAt(kTenant, kCollection, commit, {.deadline = absl::Now()}).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   ExpectExactAtHead();
+}
+
+TEST_F(CollectionsTest, LiveAtGivesUpWhenTheCallerIsGone) {
+  world_.GoLive("r1", "a");
+  const int64_t commit = world_.PutMany(0, 2000);
+  const Patience gone{.gone = [] { return true; }};
+  const absl::Status status = world_.collections().LiveAt(kTenant, kCollection, commit, gone).status();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
 }
 
 TEST_F(CollectionsTest, WritersArePushedBackWhenTheLiveReleaseIsTooFarBehind) {

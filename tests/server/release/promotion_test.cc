@@ -1,5 +1,8 @@
 // Promotion: who may go live, when, and what is in memory and on disk afterwards.
+#include <atomic>
+#include <functional>
 #include <thread>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -157,7 +160,8 @@ TEST_F(PromotionTest, ThePromotedReleaseNeverHasLessThanTheLiveOneHad) {
   const char* next = "r2";
   for (int round = 0; round < 10; ++round) {
     const int64_t commit = world_.PutMany(round * 10, 30);
-    const auto before = world_.collections().LiveAt(kTenant, kCollection, commit, absl::Now() + absl::Seconds(30));
+    const auto before =
+        world_.collections().LiveAt(kTenant, kCollection, commit, {.deadline = absl::Now() + absl::Seconds(30)});
     ASSERT_TRUE(before.ok());
     ASSERT_TRUE(world_.Promote(next, "round and round").ok());
     EXPECT_GE((*world_.collections().Live(kTenant, kCollection))->index->snapshot()->commit(), commit);
@@ -242,6 +246,59 @@ TEST_F(PromotionTest, APromotionPastItsDeadlineChangesNothing) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_EQ(world_.Row("r1").state, ReleaseState::kReady);
   EXPECT_TRUE(world_.Promote("r1").ok());
+}
+
+// The caller goes away at each of the moments at which a promotion asks for it; the last is right before the swap.
+TEST_F(PromotionTest, ACallerWhoIsGoneAtAnyMomentLeavesTheLiveReleaseLive) {
+  UseEvaluationSet();
+  Build("r1", "a");
+  Build("r2", "b");
+  ASSERT_TRUE(world_.Promote("r1").ok());
+  const int64_t etag = Collection().etag;
+  int moments = 0;
+  for (absl::Status status = absl::CancelledError(); !status.ok(); ++moments) {
+    ASSERT_LT(moments, 100);
+    int asked = 0;
+    const Patience patience{.gone = [&] { return asked++ >= moments; }};
+    status = world_.collections().Promote(kTenant, kCollection, "r2", etag, "over", patience, nullptr).status();
+    if (status.ok()) break;
+    ASSERT_TRUE(absl::IsCancelled(status)) << status;
+    EXPECT_EQ(LiveId(), "r1");
+    EXPECT_EQ(Collection().live_release, "r1");
+    EXPECT_EQ(Collection().etag, etag);
+    EXPECT_EQ(world_.Row("r2").state, ReleaseState::kReady);
+  }
+  EXPECT_GE(moments, 2) << "asked at the beginning and before the swap";
+  EXPECT_EQ(LiveId(), "r2");
+  ExpectExactAtHead();
+}
+
+TEST_F(PromotionTest, ACancelledPromotionEndsSoonWhetherItWaitsOrEvaluates) {
+  Build("r1", "a");
+  Build("r2", "b");
+  Build("r3", "b");
+  ASSERT_TRUE(world_.Promote("r1").ok());
+  world_.CreateEvaluationSet("e", 50'000);  // Takes long.
+  GatePolicy gate;
+  gate.evaluation_set = "e";
+  world_.SetGate(gate);
+  std::atomic<int> asked = 0;
+  std::atomic<bool> gone = false;
+  const auto promote = [&](const char* id, std::function<bool()> is_gone) {
+    const Patience patience{.gone = std::move(is_gone)};
+    return world_.collections().Promote(kTenant, kCollection, id, std::nullopt, "", patience, nullptr).status();
+  };
+  absl::Status evaluates;
+  std::thread first([&] { evaluates = promote("r2", [&] { return ++asked > 0 && gone; }); });
+  while (asked < 3) absl::SleepFor(absl::Milliseconds(1));  // By then it evaluates.
+  int calls = 0;
+  const absl::Status waits = promote("r3", [&] { return calls++ > 1; });
+  gone = true;
+  first.join();
+  EXPECT_TRUE(absl::IsCancelled(waits)) << waits;
+  EXPECT_THAT(std::string(waits.message()), HasSubstr("the promotion of r2 was still under way"));
+  EXPECT_TRUE(absl::IsCancelled(evaluates)) << evaluates;
+  EXPECT_EQ(LiveId(), "r1");
 }
 
 }  // namespace

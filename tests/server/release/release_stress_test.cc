@@ -50,7 +50,8 @@ class Stress {
     uint64_t seen = 0;
     while (!stop_) {
       const int64_t min_commit = random() % 4 == 0 ? world_->documents()->head() : 0;
-      const auto live = world_->collections().LiveAt(kTenant, kCollection, min_commit, absl::Now() + absl::Seconds(30));
+      const auto live =
+          world_->collections().LiveAt(kTenant, kCollection, min_commit, {.deadline = absl::Now() + absl::Seconds(30)});
       ASSERT_TRUE(live.ok()) << live.status();
       test::Answer answer = test::Ask(*world_, **live, Concat("w", random() % 200));
       ASSERT_GE(answer.commit, min_commit);

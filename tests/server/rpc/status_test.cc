@@ -32,7 +32,7 @@ TEST(StatusTest, AFieldAtFaultBecomesABadRequest) {
   ASSERT_EQ(Details(status).details_size(), 1);
   ASSERT_TRUE(Details(status).details(0).UnpackTo(&bad_request));
   EXPECT_EQ(bad_request.field_violations(0).field(), "documents[3].id");
-  EXPECT_EQ(bad_request.field_violations(0).description(), "documents[3].id: is empty");
+  EXPECT_EQ(bad_request.field_violations(0).description(), "is empty");
 }
 
 TEST(StatusTest, AFullQueueSaysWhenToRetry) {
@@ -54,7 +54,22 @@ TEST(StatusTest, OtherErrorsNameTheirCode) {
 TEST(StatusTest, MessagesAreCutAndAlwaysUtf8) {
   const grpc::Status status = ToGrpcStatus(absl::InternalError("\xFF" + std::string(10'000, 'x')));
   EXPECT_TRUE(IsUtf8(status.error_message()));
-  EXPECT_LT(status.error_message().size(), 4200u);
+  EXPECT_EQ(status.error_message().size(), 1024u);
+  for (const size_t before : {1020, 1021, 1022, 1023, 1024}) {
+    const std::string cut = CutStatusText(std::string(before, 'x') + "\xE2\x82\xAC\xE2\x82\xAC");
+    EXPECT_LE(cut.size(), 1024u);
+    EXPECT_TRUE(IsUtf8(cut));
+    EXPECT_EQ(cut.find("\xEF\xBF\xBD"), cut.npos) << "no character is cut in two";
+  }
+}
+
+TEST(StatusTest, TheTrailersOfTheLongestErrorFitIntoTheLimitOfClients) {
+  const std::string text(100'000, '\x01');  // Percent-encoded in the message.
+  const grpc::Status status = ToGrpcStatus(InvalidField(text, text));
+  google::rpc::BadRequest bad_request;
+  ASSERT_TRUE(Details(status).details(0).UnpackTo(&bad_request));
+  EXPECT_EQ(bad_request.field_violations(0).field().size(), 1024u);
+  EXPECT_LT(status.error_message().size() * 3 + status.error_details().size() * 4 / 3, 7900u);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,6 +26,13 @@ using test::kCollection;
 using test::kTenant;
 using testing::HasSubstr;
 
+// Of this process, since it began.
+int64_t PeakKilobytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
 class SearcherTest : public testing::Test {
  protected:
   SearcherTest() {
@@ -35,7 +44,7 @@ class SearcherTest : public testing::Test {
 
   absl::StatusOr<SearchAnswers> Ask(const std::vector<SearchQuery>& queries,
                                     absl::Duration patience = absl::Seconds(30)) {
-    return searcher_.Search(kTenant, kCollection, queries, head_, absl::Now() + patience);
+    return searcher_.Search(kTenant, kCollection, queries, {head_, {.deadline = absl::Now() + patience}});
   }
   static std::vector<std::string> Ids(const SearchAnswer& answer) {
     std::vector<std::string> ids;
@@ -178,10 +187,49 @@ TEST_F(SearcherTest, ReplacedDocumentIsFoundByItsNewTextOnly) {
   EXPECT_NE(answers->answers[1].hits[0].id, "d7");
 }
 
+TEST_F(SearcherTest, HitsThatNoReplyCanHoldAreRefusedNamingTheLimit) {
+  const std::string text(1000, 'w');
+  std::vector<std::pair<std::string, std::string>> documents;
+  for (int i = 0; i < 60; ++i) documents.emplace_back(Concat("d", i), text);
+  head_ = world_.Put(documents);
+  SearchQuery query = Text("w7");
+  query.top_k = 50;
+  SearchTerms terms{.min_commit = head_, .max_reply_bytes = 100'000};
+  EXPECT_TRUE(searcher_.Search(kTenant, kCollection, {query}, terms).ok());
+  const absl::Status refused = searcher_.Search(kTenant, kCollection, {query, query}, terms).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("more than 100000 bytes"));
+  query.with_documents = false;
+  EXPECT_TRUE(searcher_.Search(kTenant, kCollection, {query, query}, terms).ok()) << "ids alone fit";
+}
+
+// 1,000 searches for 50 documents of 100 kB are 5 GB of text: each of them is refused at its first documents.
+TEST_F(SearcherTest, ABatchThatAsksForFarTooMuchTakesLittleMemory) {
+  const std::string text(100'000, 'w');
+  for (int i = 0; i < 60; ++i) head_ = world_.Put({{Concat("d", i), text}});
+  SearchQuery query = Vector(VectorOf("d1"));
+  query.top_k = 50;
+  const SearchTerms terms{.min_commit = head_, .max_reply_bytes = 4 << 20};
+  const int64_t before = PeakKilobytes();
+  const std::vector<SearchQuery> queries(1000, query);
+  EXPECT_EQ(searcher_.Search(kTenant, kCollection, queries, terms).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_LT(PeakKilobytes() - before, 64 << 10);
+}
+
+TEST_F(SearcherTest, AnswersLongerThanOneReadComeWhole) {
+  head_ = world_.PutMany(0, 100);
+  SearchQuery query = Text("w7");
+  query.top_k = 100;
+  const auto answers = Ask({query});
+  ASSERT_TRUE(answers.ok()) << answers.status();
+  ASSERT_EQ(answers->answers[0].hits.size(), 100u);
+  for (const SearchHit& hit : answers->answers[0].hits) EXPECT_EQ("w" + hit.id.substr(1), hit.document.text);
+}
+
 TEST_F(SearcherTest, PassedDeadlineAndMissingCollectionAreErrors) {
   EXPECT_EQ(Ask({Text("w1")}, -absl::Seconds(1)).status().code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(searcher_.Search(kTenant, "absent", {Text("w1")}, std::nullopt, absl::InfiniteFuture()).status().code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(searcher_.Search(kTenant, "absent", {Text("w1")}, {}).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(SearcherWithoutReleaseTest, SearchBeforeTheFirstPromotionIsRefused) {
@@ -189,9 +237,7 @@ TEST(SearcherWithoutReleaseTest, SearchBeforeTheFirstPromotionIsRefused) {
   test::ReleaseWorld world(data.path(), {});
   world.CreateCollection();
   Searcher searcher(&world.collections(), &world.queue());
-  EXPECT_EQ(searcher.Search(kTenant, kCollection, {{.query = TextQuery{"w1"}}}, std::nullopt, absl::InfiniteFuture())
-                .status()
-                .code(),
+  EXPECT_EQ(searcher.Search(kTenant, kCollection, {{.query = TextQuery{"w1"}}}, {}).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 

@@ -92,11 +92,11 @@ TEST_F(DocumentStoreTest, DeletionsAreVersionsAndCountOnlyWhatWasThere) {
 TEST_F(DocumentStoreTest, ListPagesById) {
   Put({"c", "a", "d", "b"});
   ASSERT_TRUE(store_->Delete({"b"}).ok());
-  const std::vector<DocumentVersion> first = store_->List({2, ""}).value();
+  const std::vector<DocumentVersion> first = store_->List({2, ""}, 1 << 20).value();
   ASSERT_EQ(first.size(), 2u);
   EXPECT_EQ(first[0].id, "a");
   EXPECT_EQ(first[1].id, "c");
-  const std::vector<DocumentVersion> rest = store_->List({2, "c"}).value();
+  const std::vector<DocumentVersion> rest = store_->List({2, "c"}, 1 << 20).value();
   ASSERT_EQ(rest.size(), 1u);
   EXPECT_EQ(rest[0].id, "d");
 }
@@ -132,15 +132,30 @@ TEST_F(DocumentStoreTest, ReadLogStopsAtItsLimitsAndSkipsSupersededVersions) {
 }
 
 TEST_F(DocumentStoreTest, ARepeatedSequenceIsAnsweredAndNotStoredTwice) {
-  ASSERT_TRUE(store_->Upsert({{"a", "x", ""}}, "s", 1, "[]").ok());
+  ASSERT_TRUE(store_->Upsert({{"a", "x", ""}}, {"s", 1, "f"}, "[]").ok());
   Reopen();
-  const auto again = store_->Upsert({{"a", "y", ""}}, "s", 1, "").value();
+  const auto again = store_->Upsert({{"a", "x", ""}}, {"s", 1, "f"}, "").value();
   EXPECT_TRUE(again.repeated);
   EXPECT_EQ(again.commit, 1);
   EXPECT_EQ(again.errors_json, "[]");
   EXPECT_EQ(store_->Get("a")->text, "x");
-  EXPECT_EQ(FieldPath(store_->Upsert({}, "s", 3).status()), "sequence");
-  EXPECT_EQ(store_->Upsert({}, "s", 2)->commit, 1);
+  EXPECT_EQ(FieldPath(store_->Upsert({}, {"s", 3, "f"}).status()), "sequence");
+  EXPECT_EQ(store_->Upsert({}, {"s", 2, "f"})->commit, 1);
+}
+
+TEST_F(DocumentStoreTest, OtherContentUnderAStoredSequenceIsRefused) {
+  ASSERT_TRUE(store_->Upsert({{"a", "x", ""}}, {"s", 1, "f"}).ok());
+  EXPECT_EQ(FieldPath(store_->Upsert({{"a", "y", ""}}, {"s", 1, "g"}).status()), "request_id");
+  EXPECT_EQ(store_->Get("a")->text, "x");
+  EXPECT_EQ(store_->Upsert({{"a", "y", ""}}, {"other", 1, "g"})->commit, 2);
+}
+
+TEST_F(DocumentStoreTest, ListEndsWithTheFirstDocumentOverItsBytes) {
+  ASSERT_TRUE(store_->Upsert({{"a", "1234", ""}, {"b", "5678", ""}, {"c", "9", ""}}).ok());
+  EXPECT_EQ(store_->List({3, ""}, 0)->size(), 1u);
+  EXPECT_EQ(store_->List({3, ""}, 3)->size(), 1u);
+  EXPECT_EQ(store_->List({3, ""}, 4)->size(), 2u);
+  EXPECT_EQ(store_->List({3, ""}, 8)->size(), 3u);
 }
 
 TEST_F(DocumentStoreTest, FollowersKeepCursorAndVectorsApart) {
@@ -167,18 +182,6 @@ TEST_F(DocumentStoreTest, FollowersKeepCursorAndVectorsApart) {
   EXPECT_EQ(store_->GetCursor("r")->commit, 0);
   EXPECT_TRUE(store_->ReadVectors("r", 0, 10, 2)->commits.empty());
   EXPECT_FALSE(store_->Advance("r", 1, commits, vectors, 3).ok());
-}
-
-TEST_F(DocumentStoreTest, PruneForgetsWhatWasSupersededAndNothingElse) {
-  Put({"a", "b"});
-  Put({"a"});
-  ASSERT_TRUE(store_->Delete({"b"}).ok());
-  Put({"a"});
-  EXPECT_EQ(store_->PruneVersions(4).value(), 3);  // Commits 1 and 2, and the deletion 4; not 3, superseded by 5.
-  EXPECT_THAT(LogCommits(0), ElementsAre(3, 5));
-  EXPECT_EQ(store_->Count().value(), 1);
-  EXPECT_EQ(Put({"b"}), 6);
-  EXPECT_EQ(store_->Get("b")->previous, 0);
 }
 
 TEST_F(DocumentStoreTest, WaitersReturnOnCommitWakeAndTimeout) {

@@ -40,9 +40,9 @@ TEST_F(MetaStoreTest, ExamplesOfEveryKindComeBackWithNulBytes) {
       {.kind = ExampleKind::kScoredPair, .anchor = "x", .positives = {"y"}, .score = 0.3f},
       {.kind = ExampleKind::kLabelledPair, .anchor = "x", .positives = {"y"}, .similar = true},
       {.kind = ExampleKind::kLabelledText, .anchor = "x", .label = nul}};
-  EXPECT_EQ(store_->AppendExamples("t", "d", "", 0, examples, "")->commit, 4);
+  EXPECT_EQ(store_->AppendExamples("t", "d", {}, examples, "")->commit, 4);
   Reopen();
-  const std::vector<StoredExample> read = store_->ReadExamples("t", "d", 0, 100, 100).value();
+  const std::vector<StoredExample> read = store_->ReadExamples("t", "d", 0, 100, 100, 1 << 30).value();
   ASSERT_EQ(read.size(), 4u);
   for (size_t i = 0; i < read.size(); ++i) {
     EXPECT_EQ(read[i].commit, static_cast<int64_t>(i) + 1);
@@ -54,51 +54,73 @@ TEST_F(MetaStoreTest, ExamplesOfEveryKindComeBackWithNulBytes) {
     EXPECT_EQ(read[i].example.similar, examples[i].similar);
     EXPECT_EQ(read[i].example.label, examples[i].label);
   }
-  EXPECT_EQ(store_->ReadExamples("t", "d", 1, 3, 100)->size(), 2u);
-  EXPECT_EQ(store_->ReadExamples("t", "d", 0, 100, 3)->size(), 3u);
+  EXPECT_EQ(store_->ReadExamples("t", "d", 1, 3, 100, 1 << 30)->size(), 2u);
+  EXPECT_EQ(store_->ReadExamples("t", "d", 0, 100, 3, 1 << 30)->size(), 3u);
   EXPECT_EQ(store_->GetDataset("t", "d")->example_count, 4);
 }
 
 TEST_F(MetaStoreTest, ARepeatedSequenceIsAnsweredAndNotStoredTwice) {
   AddDataset("d");
   const std::vector<Example> one = {{.anchor = "a", .positives = {"p"}}};
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "s", 1, one, "[1]").ok());
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "s", 2, {}, "[2]").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", 1, "f"}, one, "[1]").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", 2, "f"}, {}, "[2]").ok());
   Reopen();
-  const AppendResult again = store_->AppendExamples("t", "d", "s", 1, one, "[other]").value();
+  const AppendResult again = store_->AppendExamples("t", "d", {"s", 1, "f"}, one, "[other]").value();
   EXPECT_TRUE(again.repeated);
   EXPECT_EQ(again.commit, 1);
   EXPECT_EQ(again.accepted, 1);
   EXPECT_EQ(again.errors_json, "[1]");
   EXPECT_EQ(store_->GetDataset("t", "d")->commit, 1);
-  const absl::Status gap = store_->AppendExamples("t", "d", "s", 4, one, "").status();
+  const absl::Status gap = store_->AppendExamples("t", "d", {"s", 4, "f"}, one, "").status();
   EXPECT_EQ(FieldPath(gap), "sequence");
   EXPECT_THAT(std::string(gap.message()), HasSubstr("is 3"));
-  EXPECT_FALSE(store_->AppendExamples("t", "d", "another", 1, one, "")->repeated);
+  EXPECT_FALSE(store_->AppendExamples("t", "d", {"another", 1, "f"}, one, "")->repeated);
+}
+
+TEST_F(MetaStoreTest, OtherContentUnderAStoredSequenceIsRefused) {
+  AddDataset("d");
+  const std::vector<Example> one = {{.anchor = "a", .positives = {"p"}}};
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", 1, "f"}, one, "").ok());
+  Reopen();
+  const absl::Status status = store_->AppendExamples("t", "d", {"s", 1, "g"}, one, "").status();
+  EXPECT_EQ(FieldPath(status), "request_id");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("was used with other content"));
+  EXPECT_EQ(store_->GetDataset("t", "d")->commit, 1);
+}
+
+TEST_F(MetaStoreTest, ReadExamplesEndsWithTheFirstExampleOverItsBytes) {
+  AddDataset("d");
+  const std::vector<Example> three(3, Example{.anchor = "a", .positives = {"p"}, .negatives = {"n", "m"}});
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {}, three, "").ok());
+  EXPECT_EQ(store_->ReadExamples("t", "d", 0, 3, 3, 3)->size(), 1u);
+  EXPECT_EQ(store_->ReadExamples("t", "d", 0, 3, 3, 4)->size(), 2u);
+  EXPECT_EQ(store_->ReadExamples("t", "d", 0, 3, 3, 8)->size(), 3u);
 }
 
 TEST_F(MetaStoreTest, StreamsAreForgottenAfterADay) {
   AddDataset("d");
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "s", 1, {}, "").ok());
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "s", 2, {}, "").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", 1, "f"}, {}, "").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", 2, "f"}, {}, "").ok());
   {
     SQLite::Database file(File("meta.db").string(), SQLite::OPEN_READWRITE);
     file.exec("UPDATE stream_results SET time_us = time_us - 86401000000 WHERE sequence = 1");
   }
-  EXPECT_THAT(std::string(store_->AppendExamples("t", "d", "s", 1, {}, "").status().message()), HasSubstr("a day ago"));
+  EXPECT_THAT(std::string(store_->AppendExamples("t", "d", {"s", 1, "f"}, {}, "").status().message()),
+              HasSubstr("a day ago"));
   {
     SQLite::Database file(File("meta.db").string(), SQLite::OPEN_READWRITE);
     file.exec("UPDATE streams SET time_us = time_us - 86401000000");
   }
-  EXPECT_THAT(std::string(store_->AppendExamples("t", "d", "s", 3, {}, "").status().message()), HasSubstr("is 1"));
-  EXPECT_FALSE(store_->AppendExamples("t", "d", "s", 1, {}, "")->repeated);
+  EXPECT_THAT(std::string(store_->AppendExamples("t", "d", {"s", 3, "f"}, {}, "").status().message()),
+              HasSubstr("is 1"));
+  EXPECT_FALSE(store_->AppendExamples("t", "d", {"s", 1, "f"}, {}, "")->repeated);
 }
 
 TEST_F(MetaStoreTest, DeleteDatasetIsRefusedWhileAJobReadsItAndFreesEveryExample) {
   AddDataset("d");
   AddRevision("r1");
   const std::vector<Example> many(4500, Example{.anchor = "a", .positives = {"p"}});
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "", 0, many, "").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {}, many, "").ok());
   ASSERT_TRUE(store_->CreateJob(MakeJob("j"), nullptr).ok());
   EXPECT_THAT(std::string(store_->DeleteDataset("t", "d").message()), HasSubstr("jobs/j"));
   JobRecord job = MakeJob("j");
@@ -106,7 +128,7 @@ TEST_F(MetaStoreTest, DeleteDatasetIsRefusedWhileAJobReadsItAndFreesEveryExample
   ASSERT_TRUE(store_->UpdateJob(job).ok());
   ASSERT_TRUE(store_->DeleteDataset("t", "d").ok());
   AddDataset("d");
-  EXPECT_TRUE(store_->ReadExamples("t", "d", 0, 1 << 20, 10)->empty());
+  EXPECT_TRUE(store_->ReadExamples("t", "d", 0, 1 << 20, 10, 1 << 30)->empty());
   SQLite::Database file(File("meta.db").string());
   EXPECT_EQ(file.execAndGet("SELECT count(*) FROM examples").getInt(), 0);
 }
@@ -253,11 +275,11 @@ TEST_F(MetaStoreTest, AThousandExamplesTakeWellUnderFiftyMilliseconds) {
   AddDataset("d");
   const std::vector<Example> examples(1000,
                                       Example{.anchor = std::string(60, 'a'), .positives = {std::string(300, 'p')}});
-  ASSERT_TRUE(store_->AppendExamples("t", "d", "s", 1, examples, "").ok());
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", 1, "f"}, examples, "").ok());
   absl::Duration fastest = absl::InfiniteDuration();  // Other programs share the machine.
   for (int sequence = 2; sequence < 12; ++sequence) {
     const absl::Time begin = absl::Now();
-    ASSERT_TRUE(store_->AppendExamples("t", "d", "s", sequence, examples, "").ok());
+    ASSERT_TRUE(store_->AppendExamples("t", "d", {"s", sequence, "f"}, examples, "").ok());
     fastest = std::min(fastest, absl::Now() - begin);
   }
   RecordProperty("fastest_us", static_cast<int>(absl::ToInt64Microseconds(fastest)));

@@ -68,7 +68,7 @@ TEST_F(StorageCrashTest, ExamplesSurviveAndARepeatedSequenceTellsWhatWasStored) 
         if (!store->CreateDataset("t", "d", "", nullptr).ok()) _exit(1);
         return [store](int n) {
           const std::vector<Example> examples(kBatch, Example{.anchor = std::to_string(n), .positives = {"p"}});
-          if (!store->AppendExamples("t", "d", "s", n, examples, "").ok()) _exit(1);
+          if (!store->AppendExamples("t", "d", {"s", n, "f"}, examples, "").ok()) _exit(1);
         };
       },
       10);
@@ -76,12 +76,12 @@ TEST_F(StorageCrashTest, ExamplesSurviveAndARepeatedSequenceTellsWhatWasStored) 
   ASSERT_GE(acknowledged, 10);
   EXPECT_GE(store->GetDataset("t", "d")->commit, acknowledged * kBatch);
   for (int n = 1; n <= acknowledged; ++n) {
-    const absl::StatusOr<AppendResult> again = store->AppendExamples("t", "d", "s", n, {}, "");
+    const absl::StatusOr<AppendResult> again = store->AppendExamples("t", "d", {"s", n, "f"}, {}, "");
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_TRUE(again->repeated);
     EXPECT_EQ(again->commit, n * kBatch);
   }
-  EXPECT_EQ(store->ReadExamples("t", "d", 0, 1 << 20, 1 << 20)->size() % kBatch, 0u);
+  EXPECT_EQ(store->ReadExamples("t", "d", 0, 1 << 20, 1 << 20, 1 << 30)->size() % kBatch, 0u);
 }
 
 }  // namespace

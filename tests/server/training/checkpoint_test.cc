@@ -76,6 +76,15 @@ TEST_F(CheckpointTest, NewestTwoAndTheBestWeightsThatTheyNameAreKept) {
   for (const char* name : {"checkpoint-4", "checkpoint-6", "best-3", "best-5"}) EXPECT_TRUE(Exists(name)) << name;
 }
 
+TEST_F(CheckpointTest, SaveBestRemovesSupersededWeightsThatNoCheckpointNames) {
+  ASSERT_TRUE(checkpoints_.SaveBest(1, *model_).ok());
+  Save(State(2, 1));
+  ASSERT_TRUE(checkpoints_.SaveBest(3, *model_).ok());
+  ASSERT_TRUE(checkpoints_.SaveBest(5, *model_).ok());
+  EXPECT_FALSE(Exists("best-3"));
+  for (const char* name : {"checkpoint-2", "best-1", "best-5"}) EXPECT_TRUE(Exists(name)) << name;
+}
+
 TEST_F(CheckpointTest, EachKindOfDamageLeavesTheOlderOne) {
   const std::vector<std::pair<std::string, bool>> damages = {
       // Path below the newest checkpoint; removed or changed.

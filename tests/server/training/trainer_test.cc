@@ -45,6 +45,33 @@ TEST(TrainerTest, LossFallsAndTheResultIsACompleteModel) {
   EXPECT_GT(job.Result()["parameters"].get<int64_t>(), 20'000);
 }
 
+TEST(TrainerTest, TheResultNamesItsWeightsFileAlsoBelowASubfolder) {
+  const fs::path base = fs::path(testing::TempDir()) / "nested_bert";
+  fs::remove_all(base);
+  ASSERT_TRUE(CopyTree(GoldenPath("tiny_bert"), base).ok());
+  fs::create_directory(base / "0_Transformer");
+  for (const fs::directory_entry& entry : fs::directory_iterator(GoldenPath("tiny_bert"))) {
+    const fs::path name = entry.path().filename();
+    if (!entry.is_regular_file() || name == "modules.json" || name == "config_sentence_transformers.json") continue;
+    fs::rename(base / name, base / "0_Transformer" / name);
+  }
+  nlohmann::json modules = nlohmann::json::parse(ReadFile(base / "modules.json").value());
+  modules[0]["path"] = "0_Transformer";
+  ASSERT_TRUE(WriteFileDurably(base / "modules.json", modules.dump()).ok());
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 2;
+  const Job flat("flat", options);
+  options.base_directory = base.string();
+  const Job nested("nested", options);
+  ASSERT_EQ(flat.Run(), kTrainerDone);
+  ASSERT_EQ(nested.Run(), kTrainerDone);
+  EXPECT_EQ(flat.Result()["weights"], "model.safetensors");
+  EXPECT_EQ(nested.Result()["weights"], "0_Transformer/model.safetensors");
+  const auto weights = ReadFile(nested.directory / kResultDirectory / "0_Transformer/model.safetensors");
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  EXPECT_EQ(*weights, flat.ResultWeights());
+}
+
 TEST(TrainerTest, EventsAreWellFormedAndWithoutGaps) {
   const Job job("events", WithValidation());
   ASSERT_EQ(job.Run(), kTrainerDone);
