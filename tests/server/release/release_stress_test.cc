@@ -20,6 +20,8 @@ using test::kCollection;
 using test::kTenant;
 
 constexpr absl::Duration kTime = absl::Seconds(6);
+constexpr int kPromotions = 6;  // A machine that has no time for so many in kTime gets more,
+constexpr absl::Duration kLongestTime = absl::Minutes(2);  // but not more than this.
 constexpr int kDocuments = 400;
 constexpr uint64_t kKeptAnswers = 500;  // A searcher's; checking one takes about a millisecond.
 
@@ -96,6 +98,8 @@ class Stress {
     for (uint64_t i = 0; i < 4; ++i) threads.emplace_back([this, i] { Search(i + 11); });
     threads.emplace_back([this] { Promote(); });
     absl::SleepFor(kTime);
+    const absl::Time end = absl::Now() + kLongestTime;
+    while (promotions_ < kPromotions && absl::Now() < end) absl::SleepFor(absl::Milliseconds(100));
     stop_ = true;
     for (std::thread& thread : threads) thread.join();
   }
