@@ -36,7 +36,7 @@ absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, 
 
 // Moves the result of a trainer that is done below models/ and records it: the revision, whose id is the job's, and
 // `job` (end_time is set here) become visible in one transaction. Safe to repeat after a crash at any point. DATA_LOSS
-// or NOT_FOUND: there is no whole result; any other error may pass.
+// or NOT_FOUND: there is no whole result; ALREADY_EXISTS: its revision's id is taken; any other error may pass.
 absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_directory, const JobRecord& job,
                                         MetaStore* store);
 

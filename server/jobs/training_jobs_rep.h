@@ -22,7 +22,10 @@ class TrainerProcess;
 struct TrainerEnd;
 
 // Whether it fails the same way when it is tried again.
-inline bool IsLasting(const absl::Status& error) { return absl::IsDataLoss(error) || absl::IsNotFound(error); }
+inline bool IsLasting(const absl::Status& error) {
+  return absl::IsDataLoss(error) || absl::IsNotFound(error) || absl::IsAlreadyExists(error) ||
+         absl::IsInvalidArgument(error);
+}
 
 // How one attempt ended.
 struct AttemptEnd {

@@ -25,8 +25,8 @@ class CallPool {
   // Runs `work` on a thread of its own; false when max_streams run already or the pool drains.
   bool RunStream(std::function<void()> work);
 
-  // No call is taken any more; streams see draining() and end, unary calls go on. Returns when none is left or the time
-  // is over.
+  // No call is taken any more; streams, and calls that wait for a release, see draining() and end; the others go on.
+  // Returns when none is left or the time is over.
   void Drain(absl::Duration patience);
   bool draining() const { return draining_; }
   int max_queued() const { return max_queued_; }

@@ -98,7 +98,10 @@ class UnaryCall : public grpc::ServerUnaryReactor {
 
   absl::Status Execute() {
     const std::unique_ptr<Message> response(method_->response->New());
-    RETURN_IF_ERROR(method_->handler(call_, *request_, response.get()));
+    const absl::Status status = method_->handler(call_, *request_, response.get());
+    // Whoever waited for a release did not cancel: this code makes clients try again.
+    if (absl::IsCancelled(status) && pool_->draining() && !context_->IsCancelled()) return ShuttingDown();
+    RETURN_IF_ERROR(status);
     RETURN_IF_ERROR(CheckReplySize(*response));
     *out_ = SerializeMessage(*response);
     return absl::OkStatus();
