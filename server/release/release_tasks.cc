@@ -13,6 +13,7 @@
 #include "server/base/strings.h"
 #include "server/release/evaluation.h"
 #include "server/release/open_collection.h"
+#include "server/storage/release_state.h"
 
 namespace tandem {
 namespace {
@@ -22,24 +23,6 @@ constexpr absl::Duration kTaskRetry = absl::Seconds(1);
 constexpr absl::Duration kLongestTaskRetry = absl::Minutes(5);
 constexpr int kFinishTries = 5;  // A build whose end fails so often is given up.
 constexpr absl::Duration kForgetPatience = absl::Seconds(10);
-
-std::string_view NameOf(ReleaseState state) {
-  switch (state) {
-    case ReleaseState::kBuilding:
-      return "BUILDING";
-    case ReleaseState::kReady:
-      return "READY";
-    case ReleaseState::kLive:
-      return "LIVE";
-    case ReleaseState::kPrevious:
-      return "PREVIOUS";
-    case ReleaseState::kRetired:
-      return "RETIRED";
-    case ReleaseState::kFailed:
-      return "FAILED";
-  }
-  return "unknown";
-}
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // Releases, the steps that they may take, and the swap of the live one.
 
 #include "server/storage/meta_store_rep.h"
+#include "server/storage/release_state.h"
 
 namespace tandem {
 
@@ -37,24 +38,6 @@ absl::StatusOr<ReleaseRecord> FindRelease(Database& db, int64_t collection_key, 
   Query row(db, Concat(kSelectRelease, "WHERE collection = ? AND id = ?"), collection_key, id);
   if (!row.Next()) return NotFound(ReleaseName(collection, id));
   return ReadRelease(row, tenant, collection);
-}
-
-const char* NameOf(ReleaseState state) {
-  switch (state) {
-    case ReleaseState::kBuilding:
-      return "BUILDING";
-    case ReleaseState::kReady:
-      return "READY";
-    case ReleaseState::kLive:
-      return "LIVE";
-    case ReleaseState::kPrevious:
-      return "PREVIOUS";
-    case ReleaseState::kRetired:
-      return "RETIRED";
-    case ReleaseState::kFailed:
-      return "FAILED";
-  }
-  return "unknown";
 }
 
 // What UpdateRelease may do. To LIVE and from LIVE only PromoteRelease leads: the collection's pointers move with it.
