@@ -1,14 +1,20 @@
 #include "index/checked_writer.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "server/base/files.h"
+#include "server/base/status.h"
 #include "server/base/strings.h"
 
 namespace tandem {
 namespace {
+
+constexpr size_t kBufferBytes = 256 << 10;
 
 absl::Status ErrnoStatus(const std::filesystem::path& path, int error) {
   const std::string message = Concat(path.string(), ": ", std::strerror(error));
@@ -17,29 +23,48 @@ absl::Status ErrnoStatus(const std::filesystem::path& path, int error) {
 
 }  // namespace
 
-CheckedWriter::CheckedWriter(std::filesystem::path path, std::FILE* file) : path_(std::move(path)), file_(file) {}
+CheckedWriter::CheckedWriter(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {
+  buffer_.reserve(kBufferBytes);
+}
 
 CheckedWriter::~CheckedWriter() {
-  if (file_ != nullptr) std::fclose(file_);
+  if (fd_ >= 0) ::close(fd_);
 }
 
 absl::StatusOr<std::unique_ptr<CheckedWriter>> CheckedWriter::Create(const std::filesystem::path& path) {
-  std::FILE* file = std::fopen(path.c_str(), "wbxe");
-  if (file == nullptr) return ErrnoStatus(path, errno);
-  std::setvbuf(file, nullptr, _IOFBF, 1 << 18);
-  return std::unique_ptr<CheckedWriter>(new CheckedWriter(path, file));
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(path, errno);
+  return std::unique_ptr<CheckedWriter>(new CheckedWriter(path, fd));
 }
 
 absl::Status CheckedWriter::Append(std::string_view bytes) {
-  if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) return ErrnoStatus(path_, errno);
   checksum_ = ExtendCrc32c(checksum_, bytes);
+  if (buffer_.size() + bytes.size() > kBufferBytes) RETURN_IF_ERROR(Flush());
+  if (bytes.size() >= kBufferBytes) return Write(bytes);
+  buffer_.append(bytes);
   return absl::OkStatus();
 }
 
 absl::StatusOr<uint32_t> CheckedWriter::Close() {
-  const int failed = std::fclose(std::exchange(file_, nullptr));
-  if (failed != 0) return ErrnoStatus(path_, errno);
+  RETURN_IF_ERROR(Flush());
+  if (::close(std::exchange(fd_, -1)) != 0) return ErrnoStatus(path_, errno);
   return checksum_;
+}
+
+absl::Status CheckedWriter::Flush() {
+  RETURN_IF_ERROR(Write(buffer_));
+  buffer_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status CheckedWriter::Write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(path_, errno);
+    bytes.remove_prefix(written);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tandem

@@ -21,6 +21,8 @@ FreshRows::FreshRows(int dimensions)
     : dimensions_(dimensions),
       rows_per_chunk_(std::clamp<int64_t>(kChunkBytes / (int64_t{dimensions} * sizeof(float)), 16, 4096)) {}
 
+int64_t FreshRows::memory_bytes() const { return int64_t{end_} * (8 + 4 * int64_t{dimensions_}); }
+
 int64_t FreshRows::label(uint32_t position) const {
   return chunks_[position / rows_per_chunk_]->labels[position % rows_per_chunk_];
 }

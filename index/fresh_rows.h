@@ -23,6 +23,7 @@ class FreshRows {
   uint32_t begin() const { return begin_; }
   uint32_t end() const { return end_; }
   uint32_t size() const { return end_ - begin_; }
+  int64_t memory_bytes() const;  // Of the rows that its chunks hold, from before begin() on.
   int64_t label(uint32_t position) const;
   std::span<const float> vector(uint32_t position) const;
   std::optional<uint32_t> PositionOf(int64_t label) const;

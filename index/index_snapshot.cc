@@ -128,6 +128,12 @@ int64_t IndexSnapshot::tombstone_count() const {
   return static_cast<int64_t>(rep_->state.sealed_hidden->cardinality() + rep_->state.fresh_hidden->cardinality());
 }
 
+int64_t IndexSnapshot::memory_bytes() const {
+  const IndexState& state = rep_->state;
+  return (state.sealed == nullptr ? 0 : state.sealed->memory_bytes()) + state.fresh.memory_bytes() +
+         static_cast<int64_t>(state.sealed_hidden->getSizeInBytes() + state.fresh_hidden->getSizeInBytes());
+}
+
 absl::StatusOr<std::vector<ScoredLabel>> IndexSnapshot::Search(std::span<const float> query,
                                                                const VectorSearch& search) const {
   RETURN_IF_ERROR(CheckSearch(query, search, rep_->state.options.dimensions));

@@ -99,6 +99,8 @@ absl::StatusOr<std::shared_ptr<const SealedSegment>> SealedSegment::Open(const s
   ASSIGN_OR_RETURN(const auto graph_file, OpenChecked(graph_path, /*size=*/-1, manifest.graph_checksum));
   if (manifest.options.kind == VectorIndexKind::kHnsw && manifest.count > 0) {
     RETURN_IF_ERROR(LoadGraph(graph_path, manifest, segment->vectors_->bytes(), &segment->graph_));
+    segment->graph_bytes_ =
+        static_cast<int64_t>(graph_file->bytes().size()) - static_cast<int64_t>(segment->vectors_->bytes().size());
   }
   return segment;
 }
@@ -108,6 +110,10 @@ RowRange SealedSegment::rows() const {
           .labels = reinterpret_cast<const int64_t*>(labels_->bytes().data()),
           .first_position = 0,
           .count = count()};
+}
+
+int64_t SealedSegment::memory_bytes() const {
+  return static_cast<int64_t>(labels_->bytes().size() + vectors_->bytes().size()) + graph_bytes_;
 }
 
 std::span<const float> SealedSegment::vector(uint32_t row) const {

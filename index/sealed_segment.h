@@ -32,6 +32,7 @@ class SealedSegment {
   int64_t commit() const { return manifest_.commit; }
   uint32_t count() const { return static_cast<uint32_t>(manifest_.count); }
   const VectorIndexOptions& options() const { return manifest_.options; }
+  int64_t memory_bytes() const;  // Of the mapped labels, vectors and graph links.
 
   // Rows 0 .. count() - 1 in label order; their positions are their numbers.
   RowRange rows() const;
@@ -47,6 +48,7 @@ class SealedSegment {
   const SealedManifest manifest_;
   std::unique_ptr<const MappedFile> labels_, vectors_;
   std::unique_ptr<faiss::IndexHNSW> graph_;  // kHnsw only.
+  int64_t graph_bytes_ = 0;                  // Of graph_, without the vectors.
 };
 
 }  // namespace tandem

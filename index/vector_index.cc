@@ -68,6 +68,18 @@ absl::Status VectorIndexOptions::Validate() const {
   return InRange("hnsw_ef_search", hnsw_ef_search, 1, 10000);
 }
 
+int64_t EstimateIndexBytes(const VectorIndexOptions& options, int64_t vectors) {
+  double row = 4.0 * options.dimensions + 8;
+  if (options.kind == VectorIndexKind::kHnsw) {
+    // FAISS: a row is on level l or above with probability M^-l, so it is on 1 / (M - 1) upper levels on average. Links
+    // are 4 bytes, 2 M of them on level 0 and M on each upper one; a row's level takes 4 bytes, the place of its
+    // links 8.
+    const double m = options.hnsw_m;
+    row += 4 * (2 * m + m / (m - 1)) + 4 + 8;
+  }
+  return static_cast<int64_t>(row * static_cast<double>(vectors));
+}
+
 struct VectorIndex::Rep {
   using Snapshot = IndexSnapshot::Rep;
 

@@ -35,6 +35,9 @@ struct VectorIndexOptions {
   absl::Status Validate() const;
 };
 
+// About what IndexSnapshot::memory_bytes will be of an index that holds so many vectors, sealed and without tombstones.
+int64_t EstimateIndexBytes(const VectorIndexOptions& options, int64_t vectors);
+
 struct ScoredLabel {
   int64_t label = 0;
   float score = 0;
@@ -56,6 +59,9 @@ class IndexSnapshot {
   int dimensions() const;
   int64_t fresh_count() const;
   int64_t tombstone_count() const;
+  // What searches read: of the sealed part the mapped labels, vectors and graph links (not the copy of the vectors that
+  // index.faiss carries for other programs), the fresh rows and the tombstones.
+  int64_t memory_bytes() const;
 
   // Best first; ties by smaller label. `query` has `dimensions` floats, all finite; a zero vector is allowed. One
   // thread. With exact or kFlat never fewer than min(k, size) hits unless min_score cuts.

@@ -61,6 +61,7 @@ ABSL_FLAG(tandem::ByteCount, memory_budget, {}, "memory of loaded models, like 8
 ABSL_FLAG(tandem::ByteCount, trainer_memory, {},
           "resident memory at which the trainer is killed, like 8GiB; 0: no limit");
 ABSL_FLAG(int32_t, max_queued_calls, 1024, "calls that may wait for a thread; more get RESOURCE_EXHAUSTED");
+ABSL_FLAG(int64_t, seal_fresh, 20'000, "vectors in the fresh part of an index above which it is sealed again");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30), "how long calls may go on after SIGTERM");
 ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error");
 
@@ -69,7 +70,8 @@ namespace {
 
 constexpr std::string_view kFlags[] = {"listen",         "port_file",        "data_dir",        "model_import_dir",
                                        "trainer_binary", "threads",          "trainer_threads", "memory_budget",
-                                       "trainer_memory", "max_queued_calls", "drain_timeout",   "log_level"};
+                                       "trainer_memory", "max_queued_calls", "seal_fresh",      "drain_timeout",
+                                       "log_level"};
 
 // What else begins with TANDEM_: for deploy/setup.sh (DEPS, JOBS), the CLI, its completion and the tests; and what
 // Kubernetes sets in every pod beside a service that is called tandem.
@@ -147,6 +149,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
   RETURN_IF_ERROR(CheckFlag("threads", absl::GetFlag(FLAGS_threads), 0, 1024));
   RETURN_IF_ERROR(CheckFlag("trainer-threads", absl::GetFlag(FLAGS_trainer_threads), 0, 1024));
   RETURN_IF_ERROR(CheckFlag("max-queued-calls", absl::GetFlag(FLAGS_max_queued_calls), 1, 1'000'000));
+  RETURN_IF_ERROR(CheckFlag("seal-fresh", absl::GetFlag(FLAGS_seal_fresh), 1, INT64_MAX));
   ServerFlags flags{.listen = absl::GetFlag(FLAGS_listen),
                     .port_file = absl::GetFlag(FLAGS_port_file),
                     .data_directory = absl::GetFlag(FLAGS_data_dir),
@@ -157,6 +160,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
                     .memory_budget_bytes = absl::GetFlag(FLAGS_memory_budget).bytes,
                     .trainer_memory_bytes = absl::GetFlag(FLAGS_trainer_memory).bytes,
                     .max_queued_calls = absl::GetFlag(FLAGS_max_queued_calls),
+                    .seal_fresh = absl::GetFlag(FLAGS_seal_fresh),
                     .drain_timeout = absl::GetFlag(FLAGS_drain_timeout),
                     .log_level = absl::GetFlag(FLAGS_log_level)};
   if (flags.memory_budget_bytes == 0) flags.memory_budget_bytes = HalfOfMemory();

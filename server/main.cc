@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "server/base/files.h"
 #include "server/base/log.h"
+#include "server/base/memory_budget.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/flags.h"
@@ -84,6 +85,7 @@ absl::Status LockDataDirectory(const std::filesystem::path& directory) {
 // Everything of a running server, in the order in which it is made; destroyed the other way round.
 struct Server {
   std::unique_ptr<MetaStore> meta;
+  std::unique_ptr<MemoryBudget> memory;
   std::unique_ptr<ModelCache> models;
   std::unique_ptr<EmbeddingQueue> embeddings;
   std::unique_ptr<Collections> collections;
@@ -99,6 +101,7 @@ Rooms MakeRooms(const Server& server, const ServerFlags& flags, absl::Time start
                .searcher = server.searcher.get(),
                .embeddings = server.embeddings.get(),
                .models = server.models.get(),
+               .memory = server.memory.get(),
                .data_directory = flags.data_directory,
                .model_import_directory = flags.model_import_directory,
                .version = TANDEM_VERSION,
@@ -113,15 +116,17 @@ Rooms MakeRooms(const Server& server, const ServerFlags& flags, absl::Time start
 absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* server) {
   ASSIGN_OR_RETURN(server->meta, MetaStore::Open(flags.data_directory / "meta.db"));
   RETURN_IF_ERROR(CleanModelDirectories(flags.data_directory, server->meta.get()));
-  server->models = std::make_unique<ModelCache>(flags.memory_budget_bytes);
+  server->memory = std::make_unique<MemoryBudget>(flags.memory_budget_bytes);
+  server->models = std::make_unique<ModelCache>(server->memory.get());
   EmbeddingQueueOptions embedding_options;
   embedding_options.threads = flags.threads;
   server->embeddings = std::make_unique<EmbeddingQueue>(embedding_options);
   ReleaseOptions release_options;
   release_options.data_directory = flags.data_directory;
   release_options.index_threads = flags.threads;
+  release_options.seal_fresh = flags.seal_fresh;
   server->collections = std::make_unique<Collections>(release_options, server->meta.get(), server->models.get(),
-                                                      server->embeddings.get());
+                                                      server->embeddings.get(), server->memory.get());
   RETURN_IF_ERROR(server->collections->Start());
   TrainingJobsOptions job_options;
   job_options.data_directory = flags.data_directory;

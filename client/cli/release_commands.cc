@@ -1,9 +1,11 @@
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/notification.h"
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
 #include "client/cli/progress_bar.h"
@@ -13,6 +15,8 @@
 
 namespace tandem::cli {
 namespace {
+
+constexpr absl::Duration kShowEvery = absl::Milliseconds(500);
 
 absl::Status WaitForBuild(Client& client, Session& out, const std::string& release) {
   absl::StatusOr<v1::Release> built = WatchBuild(client, out, release, /*print_changes=*/false);
@@ -123,7 +127,7 @@ void AddSimple(CLI::App& parent, Session& session, const std::string& name, cons
 void AddWatch(CLI::App& parent, Session& session) {
   auto release = std::make_shared<std::string>();
   CLI::App* command =
-      session.Add(parent, "watch", "Follows a release until it is built", "tandem release watch docs/r1",
+      session.Add(parent, "watch", "Follows a release until it is built or has caught up", "tandem release watch docs/r1",
                   [release](Client& client, Session& out) -> absl::Status {
                     absl::StatusOr<v1::Release> built = WatchBuild(client, out, *release, /*print_changes=*/true);
                     if (!built.ok()) return built.status();
@@ -133,9 +137,31 @@ void AddWatch(CLI::App& parent, Session& session) {
   command->add_option("RELEASE", *release, "COLLECTION/RELEASE")->required();
 }
 
-absl::Status Promote(Client& client, Session& out, v1::PromoteReleaseRequest request) {
-  absl::StatusOr<v1::PromoteReleaseResponse> response =
-      client.releases.Promote(std::move(request), std::max(absl::Minutes(10), absl::Seconds(out.timeout_s)));
+// The call waits while the release catches up with what was written since it retired: that is shown meanwhile.
+absl::StatusOr<v1::PromoteReleaseResponse> PromoteAndShow(Client& client, Session& out,
+                                                          const v1::PromoteReleaseRequest& request) {
+  absl::StatusOr<v1::PromoteReleaseResponse> response = absl::CancelledError("");
+  absl::Notification done;
+  std::thread call([&] {
+    response = client.releases.Promote(request, std::max(absl::Minutes(10), absl::Seconds(out.timeout_s)));
+    done.Notify();
+  });
+  ProgressBar bar(out.progress_output(), "catching up", "commits");
+  while (!done.WaitForNotificationWithTimeout(kShowEvery)) {
+    const absl::StatusOr<v1::Release> release = client.releases.Get(request.name());
+    if (!release.ok() || release->cursor() >= release->target_commit()) continue;
+    ProgressView view;
+    view.done = static_cast<double>(release->cursor());
+    view.total = static_cast<double>(release->target_commit());
+    bar.Update(std::move(view));
+  }
+  bar.Finish();
+  call.join();
+  return response;
+}
+
+absl::Status Promote(Client& client, Session& out, const v1::PromoteReleaseRequest& request) {
+  absl::StatusOr<v1::PromoteReleaseResponse> response = PromoteAndShow(client, out, request);
   if (!response.ok()) return response.status();
   out.Print(*response, DescribePromotion(*response));
   return absl::OkStatus();
@@ -149,7 +175,7 @@ void AddPromote(CLI::App& parent, Session& session) {
                   [request](Client& client, Session& out) { return Promote(client, out, *request); });
   command->add_option("RELEASE", *request->mutable_name(), "COLLECTION/RELEASE")->required();
   command->add_option("--override", *request->mutable_override_reason(),
-                      "Promote although the gate refuses; the reason is logged");
+                      "Promote although the gate refuses; who and why is recorded");
   command->add_option("--etag", *request->mutable_etag(), "Only when the collection's etag is still this one");
 }
 
@@ -166,7 +192,7 @@ void AddRollback(CLI::App& parent, Session& session) {
                     v1::PromoteReleaseRequest request;
                     request.set_name(found->previous_release());
                     request.set_etag(found->etag());
-                    return Promote(client, out, std::move(request));
+                    return Promote(client, out, request);
                   });
   command->add_option("COLLECTION", *collection, "Collection")->required();
 }

@@ -26,6 +26,13 @@ void AddEvaluation(Table* table, const std::string& who, const v1::Evaluation& e
                  FormatCount(metrics.queries())});
 }
 
+std::string DescribeVerdict(const v1::GateReport& gate) {
+  if (gate.passed()) return absl::StrCat("passed ", FormatTime(gate.time()));
+  if (!gate.overridden()) return absl::StrCat("refused ", FormatTime(gate.time()), ": ", gate.reason());
+  return absl::StrCat("overridden ", FormatTime(gate.time()), " by ", gate.overridden_by(), " (",
+                      gate.override_reason(), "); it had said: ", gate.reason());
+}
+
 }  // namespace
 
 std::string DescribeIndex(const v1::IndexSpec& index) {
@@ -42,7 +49,8 @@ std::string DescribeRelease(const v1::Release& release) {
   const bool evaluated = release.has_evaluation() && !evaluation.evaluation_set().empty();
   return RenderFields({
       {"release", ShortName(release.name())},
-      {"state", EnumName(v1::Release::State_Name(release.state()))},
+      {"state", absl::StrCat(EnumName(v1::Release::State_Name(release.state())),
+                             release.rebuilding() ? ", its damaged index is built again" : "")},
       {"model", ShortName(release.model_revision())},
       {"index", DescribeIndex(release.index())},
       {"made", FormatTime(release.create_time())},
@@ -53,6 +61,8 @@ std::string DescribeRelease(const v1::Release& release) {
       {"evaluation set", ShortName(evaluation.evaluation_set())},
       {"evaluation", evaluated ? Figures(evaluation) : ""},
       {"index recall@10", release.has_evaluation() ? FormatMetric(evaluation.index_recall_at_10()) : ""},
+      {"gate", release.has_gate() ? DescribeVerdict(release.gate()) : ""},
+      {"memory", release.index_bytes() > 0 ? FormatBytes(release.index_bytes()) : ""},
       {"error", release.error().message()},
   });
 }
@@ -64,7 +74,9 @@ std::string DescribePromotion(const v1::PromoteReleaseResponse& response) {
   }
   text += "\n";
   const v1::GateReport& gate = response.gate();
-  if (gate.overridden()) absl::StrAppend(&text, "the gate was overridden: ", gate.reason(), "\n");
+  if (gate.overridden()) {
+    absl::StrAppend(&text, "the gate was overridden: ", gate.override_reason(), "\nit had said: ", gate.reason(), "\n");
+  }
   if (gate.candidate().evaluation_set().empty()) return text;
   Table table({{"RELEASE"},
                {"nDCG@10", Table::kRight},

@@ -11,6 +11,16 @@
 namespace tandem::cli {
 namespace {
 
+// " (models/mini/revisions/base 87.0 MiB, …)"
+std::string UsesOf(const v1::ServerInfo::Memory& memory) {
+  if (memory.uses().empty()) return "";
+  return absl::StrCat(" (", absl::StrJoin(memory.uses(), ", ",
+                                          [](std::string* out, const v1::ServerInfo::Use& use) {
+                                            absl::StrAppend(out, use.name(), " ", FormatBytes(use.bytes()));
+                                          }),
+                      ")");
+}
+
 std::string Describe(const std::string& address, const v1::ServerInfo& info) {
   const v1::ServerInfo::Limits& limits = info.limits();
   const std::map<std::string, std::string> libraries(info.libraries().begin(), info.libraries().end());
@@ -19,6 +29,8 @@ std::string Describe(const std::string& address, const v1::ServerInfo& info) {
       {"version", info.version()},
       {"running since", FormatTime(info.start_time())},
       {"libraries", absl::StrJoin(libraries, ", ", absl::PairFormatter(" "))},
+      {"memory", absl::StrCat(FormatBytes(info.memory().used_bytes()), " of ",
+                              FormatBytes(info.memory().budget_bytes()), UsesOf(info.memory()))},
       {"largest message", FormatBytes(limits.max_message_bytes())},
       {"largest text", FormatBytes(limits.max_text_bytes())},
       {"texts a call", FormatCount(limits.max_texts())},

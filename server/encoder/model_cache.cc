@@ -13,116 +13,114 @@
 namespace tandem {
 namespace {
 
+// What a shared encoder owns. The encoder goes first, so that its memory is given back when it is free.
+struct LoadedModel {
+  MemoryReservation memory;
+  std::unique_ptr<const Encoder> encoder;
+};
+
 struct Slot {
   bool loading = true;
   bool forgotten = false;                  // While loading: goes to the call that loads it, and is not kept.
-  int64_t bytes = 0;                       // Reserved while loading.
+  int64_t bytes = 0;                       // 0 until they are reserved.
   uint64_t last_use = 0;                   // A counter, not a time: the smallest leaves first.
-  std::shared_ptr<const Encoder> encoder;  // Null while loading.
+  std::shared_ptr<const Encoder> encoder;  // Null while loading. Owns a LoadedModel.
 
   bool idle() const { return !loading && encoder.use_count() == 1; }
 };
 
+std::string NameOf(const std::filesystem::path& directory) {
+  return Concat("models/", directory.parent_path().filename().string(), "/revisions/", directory.filename().string());
+}
+
 }  // namespace
 
 struct ModelCache::Rep {
-  explicit Rep(int64_t budget) : budget(budget) {}
+  explicit Rep(MemoryBudget* budget) : budget(budget) {}
 
-  absl::Status Reserve(const std::string& key, int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  bool DropLeastUsed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  absl::StatusOr<std::shared_ptr<const Encoder>> Load(const std::string& key, int64_t bytes);
+  bool DropLeastUsed();
+  // The encoder, when it is loaded; null when the caller is to load it: then its slot is there, loading.
+  std::shared_ptr<const Encoder> FindOrBegin(const std::string& key);
+  absl::StatusOr<std::shared_ptr<const Encoder>> Load(const std::string& key);
+  absl::StatusOr<std::shared_ptr<const Encoder>> Read(const std::string& key);
 
-  const int64_t budget;
-  absl::Mutex mutex;
+  MemoryBudget* const budget;
+  int64_t evictor = 0;
+  absl::Mutex mutex;  // Not held while memory is reserved: the budget calls DropLeastUsed then.
   std::map<std::string, Slot> slots ABSL_GUARDED_BY(mutex);  // By directory.
-  int64_t used ABSL_GUARDED_BY(mutex) = 0;
   uint64_t uses ABSL_GUARDED_BY(mutex) = 0;
 };
 
 bool ModelCache::Rep::DropLeastUsed() {
+  std::shared_ptr<const Encoder> dropped;  // Freed without the lock.
+  const absl::MutexLock lock(&mutex);
   auto oldest = slots.end();
   for (auto slot = slots.begin(); slot != slots.end(); ++slot) {
     if (slot->second.idle() && (oldest == slots.end() || slot->second.last_use < oldest->second.last_use))
       oldest = slot;
   }
   if (oldest == slots.end()) return false;
-  used -= oldest->second.bytes;
+  dropped = std::move(oldest->second.encoder);
   slots.erase(oldest);
   return true;
 }
 
-absl::Status ModelCache::Rep::Reserve(const std::string& key, int64_t bytes) {
-  while (used + bytes > budget && DropLeastUsed()) {
-  }
-  if (used + bytes > budget) {
-    return absl::ResourceExhaustedError(Concat("the model takes ", bytes, " bytes of memory; ", used,
-                                               " of the budget of ", budget,
-                                               " bytes are in use by models that are needed now"));
-  }
-  used += bytes;
-  slots[key].bytes = bytes;
-  return absl::OkStatus();
-}
-
-// The slot is reserved and loading.
-absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Load(const std::string& key, int64_t bytes) {
-  absl::StatusOr<std::unique_ptr<const Encoder>> encoder = Encoder::Load(key);
+std::shared_ptr<const Encoder> ModelCache::Rep::FindOrBegin(const std::string& key) {
   const absl::MutexLock lock(&mutex);
-  if (!encoder.ok()) {
-    used -= bytes;
-    slots.erase(key);
-    return encoder.status();
-  }
+  const auto not_loading = [&] {
+    mutex.AssertHeld();
+    const auto found = slots.find(key);
+    return found == slots.end() || !found->second.loading;
+  };
+  mutex.Await(absl::Condition(&not_loading));
   Slot& slot = slots[key];
-  if (slot.forgotten) {
-    used -= bytes;
-    slots.erase(key);
-    return std::shared_ptr<const Encoder>(*std::move(encoder));
-  }
-  slot.loading = false;
-  slot.encoder = *std::move(encoder);
   slot.last_use = ++uses;
   return slot.encoder;
 }
 
-ModelCache::ModelCache(int64_t memory_budget_bytes) : rep_(std::make_unique<Rep>(memory_budget_bytes)) {}
+// Reserves before it reads the weights.
+absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Read(const std::string& key) {
+  ASSIGN_OR_RETURN(const ModelDirectory directory, OpenModelDirectory(key));
+  auto model = std::make_shared<LoadedModel>();
+  const int64_t bytes = EncoderMemory(directory);
+  ASSIGN_OR_RETURN(model->memory, budget->Reserve(NameOf(key), bytes));
+  {
+    const absl::MutexLock lock(&mutex);
+    slots[key].bytes = bytes;
+  }
+  ASSIGN_OR_RETURN(model->encoder, Encoder::Load(key));
+  return std::shared_ptr<const Encoder>(model, model->encoder.get());
+}
 
-ModelCache::~ModelCache() = default;
+// The slot is there and loading.
+absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Load(const std::string& key) {
+  absl::StatusOr<std::shared_ptr<const Encoder>> encoder = Read(key);
+  const absl::MutexLock lock(&mutex);
+  Slot& slot = slots[key];
+  if (!encoder.ok() || slot.forgotten) {
+    slots.erase(key);
+    return encoder;
+  }
+  slot.loading = false;
+  slot.encoder = *encoder;
+  slot.last_use = ++uses;
+  return encoder;
+}
+
+ModelCache::ModelCache(MemoryBudget* budget) : rep_(std::make_unique<Rep>(budget)) {
+  rep_->evictor = budget->AddEvictor([rep = rep_.get()] { return rep->DropLeastUsed(); });
+}
+
+ModelCache::~ModelCache() { rep_->budget->RemoveEvictor(rep_->evictor); }
 
 absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Get(const std::filesystem::path& directory) {
   const std::string key = directory.lexically_normal().string();
-  int64_t bytes = 0;
-  {
-    const absl::MutexLock lock(&rep_->mutex);
-    const auto found = rep_->slots.find(key);
-    if (found != rep_->slots.end() && !found->second.loading) {
-      found->second.last_use = ++rep_->uses;
-      return found->second.encoder;
-    }
-  }
-  {
-    ASSIGN_OR_RETURN(const ModelDirectory model, OpenModelDirectory(directory));
-    bytes = EncoderMemory(model);
-  }
-  {
-    const absl::MutexLock lock(&rep_->mutex);
-    const auto not_loading = [&] {
-      rep_->mutex.AssertHeld();
-      const auto found = rep_->slots.find(key);
-      return found == rep_->slots.end() || !found->second.loading;
-    };
-    rep_->mutex.Await(absl::Condition(&not_loading));
-    const auto found = rep_->slots.find(key);
-    if (found != rep_->slots.end()) {
-      found->second.last_use = ++rep_->uses;
-      return found->second.encoder;
-    }
-    RETURN_IF_ERROR(rep_->Reserve(key, bytes));
-  }
-  return rep_->Load(key, bytes);
+  if (std::shared_ptr<const Encoder> loaded = rep_->FindOrBegin(key); loaded != nullptr) return loaded;
+  return rep_->Load(key);
 }
 
 void ModelCache::Forget(const std::filesystem::path& directory) {
+  std::shared_ptr<const Encoder> dropped;  // Freed without the lock.
   const absl::MutexLock lock(&rep_->mutex);
   const auto found = rep_->slots.find(directory.lexically_normal().string());
   if (found == rep_->slots.end()) return;
@@ -130,13 +128,15 @@ void ModelCache::Forget(const std::filesystem::path& directory) {
     found->second.forgotten = true;
     return;
   }
-  rep_->used -= found->second.bytes;
+  dropped = std::move(found->second.encoder);
   rep_->slots.erase(found);
 }
 
 int64_t ModelCache::used_bytes() const {
   const absl::MutexLock lock(&rep_->mutex);
-  return rep_->used;
+  int64_t used = 0;
+  for (const auto& [key, slot] : rep_->slots) used += slot.bytes;
+  return used;
 }
 
 }  // namespace tandem

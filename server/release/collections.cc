@@ -83,10 +83,11 @@ absl::Status Collections::Rep::ClearLeftovers(const std::set<Key>& wanted) {
   return absl::OkStatus();
 }
 
-Collections::Collections(const ReleaseOptions& options, MetaStore* meta, ModelCache* models, EmbeddingQueue* queue)
+Collections::Collections(const ReleaseOptions& options, MetaStore* meta, ModelCache* models, EmbeddingQueue* queue,
+                         MemoryBudget* memory)
     : rep_(std::make_unique<Rep>()) {
   rep_->options = options;
-  rep_->rooms = {.meta = meta, .models = models, .queue = queue};
+  rep_->rooms = {.meta = meta, .models = models, .queue = queue, .memory = memory};
 }
 
 Collections::~Collections() {
@@ -190,9 +191,9 @@ absl::StatusOr<std::shared_ptr<DocumentStore>> Collections::Documents(std::strin
   return collection->documents();
 }
 
-absl::Status Collections::AdmitWrite(std::string_view tenant, std::string_view id) {
+absl::Status Collections::AdmitWrite(std::string_view tenant, std::string_view id, WriteKind kind) {
   ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Find(tenant, id));
-  return collection->AdmitWrite();
+  return collection->AdmitWrite(kind);
 }
 
 absl::StatusOr<std::shared_ptr<const ActiveRelease>> Collections::Live(std::string_view tenant, std::string_view id) {
@@ -231,10 +232,10 @@ absl::StatusOr<BuildProgress> Collections::Progress(std::string_view tenant, std
 
 absl::StatusOr<PromotionResult> Collections::Promote(std::string_view tenant, std::string_view collection,
                                                      std::string_view id, std::optional<int64_t> etag,
-                                                     std::string_view override_reason, const Patience& patience,
+                                                     const GateOverride& gate_override, const Patience& patience,
                                                      const MetaStore::Request* request) {
   ASSIGN_OR_RETURN(const Rep::CollectionPtr found, rep_->Find(tenant, collection));
-  return found->Promote(id, etag, override_reason, patience, request);
+  return found->Promote(id, etag, gate_override, patience, request);
 }
 
 absl::StatusOr<int64_t> Collections::WaitForChange(std::string_view tenant, std::string_view collection,

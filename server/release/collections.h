@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "index/vector_index.h"
+#include "server/base/memory_budget.h"
 #include "server/encoder/embedding_queue.h"
 #include "server/encoder/encoder.h"
 #include "server/encoder/model_cache.h"
@@ -47,29 +48,34 @@ struct BuildProgress {
   int64_t target_commit = 0;
   int64_t documents_done = 0, documents_total = 0;
   absl::Duration time_left = absl::ZeroDuration();
+  int64_t index_bytes = 0;   // Of memory; 0 when the release is not open.
+  bool under_way = false;    // It is built, built again, or being promoted.
+  bool rebuilding = false;   // It is built again, its files having been damaged, and does not answer yet.
 };
 
-struct GateReport {
-  bool passed = false, overridden = false;
-  std::string reason;
-  std::optional<Evaluation> candidate, live;
-  PairedDifference ndcg;  // Zero when there was nothing to compare with.
+// Promotes against the gate when `reason` is not empty; `by` is who asks.
+struct GateOverride {
+  std::string reason, by;
 };
 
 struct PromotionResult {
   ReleaseRecord release;
   std::optional<ReleaseRecord> previous;
-  GateReport gate;
+  std::optional<GateReport> gate;  // Not set when the gate was not asked: going back asks none.
 };
+
+enum class WriteKind { kUpsert, kDelete };
 
 class Collections {
  public:
-  Collections(const ReleaseOptions& options, MetaStore* meta, ModelCache* models, EmbeddingQueue* queue);
+  // All outlive this.
+  Collections(const ReleaseOptions& options, MetaStore* meta, ModelCache* models, EmbeddingQueue* queue,
+              MemoryBudget* memory);
   ~Collections();  // Stops the followers.
 
   // Opens every collection of meta.db, loads live and previous releases, goes on with building ones; clears staging
-  // directories and files that no row names. A release whose files are damaged is built again from the log, and the log
-  // says so.
+  // directories and files that no row names. A release whose files are damaged is built again from the commit log; when
+  // it is the live one the previous one answers until then. The log says so.
   absl::Status Start();
 
   absl::StatusOr<CollectionRecord> Create(const CollectionRecord& collection, const MetaStore::Request* request);
@@ -77,17 +83,20 @@ class Collections {
 
   // The documents of a collection; NOT_FOUND. Shared: a call may outlive Delete.
   absl::StatusOr<std::shared_ptr<DocumentStore>> Documents(std::string_view tenant, std::string_view id);
-  // RESOURCE_EXHAUSTED (Overloaded) when the live release is too far behind. Asked before each write.
-  absl::Status AdmitWrite(std::string_view tenant, std::string_view id);
+  // RESOURCE_EXHAUSTED (Overloaded) when the live release is too far behind, or, for what adds, when the memory budget is
+  // exceeded. Asked before each write.
+  absl::Status AdmitWrite(std::string_view tenant, std::string_view id, WriteKind kind);
 
-  // The release that answers now; FAILED_PRECONDITION before the first promotion.
+  // The release that answers now: the live one, or the previous one while the live one's files are built again or
+  // cannot be opened. FAILED_PRECONDITION before the first promotion; UNAVAILABLE when neither can answer.
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live(std::string_view tenant, std::string_view id);
   // Live(), once it has `min_commit`; INVALID_ARGUMENT on "min_commit" when the collection has no such commit yet,
   // DEADLINE_EXCEEDED, CANCELLED.
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(std::string_view tenant, std::string_view id,
                                                               int64_t min_commit, const Patience& patience);
 
-  // Starts to build; `record` has tenant, collection, id, model, revision, index.
+  // Starts to build; `record` has tenant, collection, id, model, revision, index. RESOURCE_EXHAUSTED with the numbers
+  // when its encoder or its index does not fit the memory budget.
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
   absl::StatusOr<ReleaseRecord> CancelRelease(std::string_view tenant, std::string_view collection,
                                               std::string_view id);
@@ -96,7 +105,7 @@ class Collections {
   // Waits for the candidate to catch up, evaluates both, asks the gate, swaps. See ReleaseService.PromoteRelease.
   // CANCELLED when the caller is gone before the swap.
   absl::StatusOr<PromotionResult> Promote(std::string_view tenant, std::string_view collection, std::string_view id,
-                                          std::optional<int64_t> etag, std::string_view override_reason,
+                                          std::optional<int64_t> etag, const GateOverride& gate_override,
                                           const Patience& patience, const MetaStore::Request* request);
 
   // Blocks until the release's state or progress differs from what the caller saw (or the timeout); returns a version

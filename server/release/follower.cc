@@ -16,22 +16,15 @@
 namespace tandem {
 namespace {
 
-constexpr int kStepVersions = 128;            // Small, so that a builder's step does not keep the live release waiting.
-constexpr int64_t kStepTextBytes = 64 << 10;  // About as many tokens as four of the embedding queue's batches.
+struct StepLimit {
+  int versions;
+  int64_t text_bytes;
+};
+constexpr StepLimit kShortStep = {32, 4 << 10};   // A quarter of a second on 2 cores with a model of 22M parameters.
+constexpr StepLimit kLongStep = {128, 64 << 10};  // About as many tokens as four of the embedding queue's batches.
 constexpr int kReplayVectors = 4096;
 constexpr int kReplayVersions = 20000;
 constexpr int64_t kSealShare = 10;  // Sealing waits for a fresh part of at least this share of the sealed one.
-
-VectorIndexOptions IndexOptions(const ReleaseRecord& record) {
-  VectorIndexOptions options;
-  options.dimensions = record.contract.dimensions;
-  options.metric = record.contract.metric == MetricKind::kCosine ? VectorMetric::kCosine : VectorMetric::kInnerProduct;
-  options.kind = record.index.kind == IndexKind::kHnsw ? VectorIndexKind::kHnsw : VectorIndexKind::kFlat;
-  options.hnsw_m = record.index.hnsw_m;
-  options.hnsw_ef_construction = record.index.hnsw_ef_construction;
-  options.hnsw_ef_search = record.index.hnsw_ef_search;
-  return options;
-}
 
 std::shared_ptr<ActiveRelease> MakeActive(const ReleaseRecord& record, std::shared_ptr<const Encoder> encoder) {
   auto active = std::make_shared<ActiveRelease>();
@@ -48,6 +41,17 @@ bool SupersededBy(const DocumentVersion& version, int64_t commit) {
 }
 
 }  // namespace
+
+VectorIndexOptions IndexOptions(const ReleaseRecord& record) {
+  VectorIndexOptions options;
+  options.dimensions = record.contract.dimensions;
+  options.metric = record.contract.metric == MetricKind::kCosine ? VectorMetric::kCosine : VectorMetric::kInnerProduct;
+  options.kind = record.index.kind == IndexKind::kHnsw ? VectorIndexKind::kHnsw : VectorIndexKind::kFlat;
+  options.hnsw_m = record.index.hnsw_m;
+  options.hnsw_ef_construction = record.index.hnsw_ef_construction;
+  options.hnsw_ef_search = record.index.hnsw_ef_search;
+  return options;
+}
 
 Follower::Follower(const ReleaseOptions& options, const ReleaseRecord& record,
                    const std::filesystem::path& collection_directory, std::shared_ptr<const Encoder> encoder,
@@ -186,10 +190,10 @@ absl::Status Follower::NoteCaughtUp() {
   return absl::OkStatus();
 }
 
-absl::Status Follower::Step(int64_t up_to) {
+absl::Status Follower::Step(int64_t up_to, StepSize size) {
   if (!pending_) {
     if (cursor() >= up_to) return NoteCaughtUp();
-    ASSIGN_OR_RETURN(pending_, Embed(up_to));
+    ASSIGN_OR_RETURN(pending_, Embed(up_to, size));
   }
   RETURN_IF_ERROR(Commit(*pending_));
   {
@@ -205,10 +209,11 @@ absl::Status Follower::Step(int64_t up_to) {
 // A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded;
 // the version that it replaced is removed all the same. Only a build that began at commit 0 may have the store leave
 // such versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
-absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to) {
+absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size) {
   const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
+  const StepLimit& limit = size == StepSize::kShort ? kShortStep : kLongStep;
   ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
-                   documents_->ReadLog(cursor(), kStepVersions, kStepTextBytes, skip));
+                   documents_->ReadLog(cursor(), limit.versions, limit.text_bytes, skip));
   Batch batch;
   batch.commit = versions.empty() ? up_to : std::min(versions.back().commit, up_to);
   std::erase_if(versions, [&](const DocumentVersion& version) { return version.commit > up_to; });

@@ -33,6 +33,12 @@
 
 namespace tandem {
 
+// The form of a release's index.
+VectorIndexOptions IndexOptions(const ReleaseRecord& record);
+
+// How much one step embeds: about a thousand tokens, or, where nobody waits for the next step, sixteen thousand.
+enum class StepSize { kShort, kLong };
+
 class Follower {
  public:
   // Opens the release's index at its cursor. `building`: it is not read before it has every commit of now, so versions
@@ -49,9 +55,10 @@ class Follower {
   int64_t cursor() const { return cursor_.load(std::memory_order_acquire); }
   // Whether it may answer: false while it is built (again).
   bool caught_up() const { return caught_up_.load(std::memory_order_acquire); }
+  bool rebuilding() const { return !caught_up() && directory_.Rebuilding(); }
 
   // Follows by one batch, not past `up_to`. After an error the same step is tried again by the next call.
-  absl::Status Step(int64_t up_to);
+  absl::Status Step(int64_t up_to, StepSize size);
 
   // Whether the fresh part or the tombstones have grown so far that sealing pays.
   bool WantsSeal() const;
@@ -81,7 +88,7 @@ class Follower {
   absl::Status ReplayStored(int64_t cursor);
   absl::Status StartAgain(const absl::Status& reason);
   absl::Status StartBuilding();
-  absl::StatusOr<Batch> Embed(int64_t up_to);
+  absl::StatusOr<Batch> Embed(int64_t up_to, StepSize size);
   absl::Status Commit(Batch& batch);
   absl::Status NoteCaughtUp();
   std::string Name() const;

@@ -19,6 +19,7 @@ constexpr absl::Duration kLongestRetry = absl::Seconds(30);
 constexpr int kBuildStepTries = 5;  // A build that fails so often in a row is given up; others try for ever.
 constexpr int kCandidateSteps = 2;  // A promotion's candidate takes so many for one of the live release.
 constexpr absl::Duration kAdmitRetry = absl::Seconds(1);
+constexpr int64_t kRollbackLag = 32;  // Commits that the previous release may be behind the live one: one short step.
 
 absl::Duration RetryDelayAfter(int failures) {
   return std::min(absl::Milliseconds(100) * (1 << std::min(failures, 10)), kLongestRetry);
@@ -56,6 +57,10 @@ absl::Status OpenCollection::Start() {
     for (const ReleaseRecord& release : releases) {
       if (release.state == state) OpenOrReport(release);
     }
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    UpdateStandIn();
   }
   follower_thread_ = std::thread([this] { FollowLoop(); });
   task_thread_ = std::thread([this] { TaskLoop(); });
@@ -115,10 +120,19 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const Re
       rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model, record.revision)));
   const bool building = record.state == ReleaseState::kBuilding || record.state == ReleaseState::kRetired;
   auto followed = std::make_shared<Followed>();
+  ASSIGN_OR_RETURN(const int64_t documents, documents_->Count());
+  followed->estimated_bytes = EstimateIndexBytes(IndexOptions(record), documents);
+  ASSIGN_OR_RETURN(followed->memory, rooms_.memory->Reserve(ReleaseName(record.id), followed->estimated_bytes));
   ASSIGN_OR_RETURN(followed->follower, Follower::Open(options_, record, directory_, std::move(encoder), documents_,
                                                       rooms_.queue, building));
   followed->state = record.state;
+  UpdateMemory(*followed);
   return followed;
+}
+
+void OpenCollection::UpdateMemory(Followed& followed) {
+  const int64_t bytes = followed.follower->release()->index->snapshot()->memory_bytes();
+  followed.memory.Force(followed.follower->caught_up() ? bytes : std::max(bytes, followed.estimated_bytes));
 }
 
 void OpenCollection::OpenOrReport(const ReleaseRecord& record) {
@@ -151,7 +165,7 @@ void OpenCollection::FollowLoop() {
       documents_->WaitForCommitAfter(head, kIdle);
       continue;
     }
-    EndStep(turn.followed, turn.followed->follower->Step(turn.up_to));
+    EndStep(turn.followed, turn.followed->follower->Step(turn.up_to, turn.size));
   }
 }
 
@@ -162,11 +176,13 @@ int OpenCollection::Rank(const Followed& followed) const {
   }
   switch (followed.state) {
     case ReleaseState::kLive:
-      return 1;
+      if (!standing_in_) return 1;
+      return followed.follower->caught_up() ? 0 : 3;  // Built again; then it must come level with what stands in for it.
     case ReleaseState::kBuilding:
       return 3;
     case ReleaseState::kPrevious:
-      return 4;
+      if (standing_in_) return 1;
+      return live_ != nullptr && live_->follower->cursor() - followed.follower->cursor() > kRollbackLag ? 0 : 4;
     case ReleaseState::kReady:
       return 5;
     case ReleaseState::kRetired:
@@ -196,7 +212,7 @@ OpenCollection::Turn OpenCollection::NextTurn(int64_t head) {
     if (followed->follower->cursor() >= up_to && followed->follower->caught_up()) continue;
     const int rank = Rank(*followed);
     if (next.followed != nullptr && rank >= best) continue;
-    next = {.followed = followed, .up_to = up_to};
+    next = {.followed = followed, .up_to = up_to, .size = live_ == nullptr ? StepSize::kLong : StepSize::kShort};
     best = rank;
   }
   if (next.followed != nullptr) {
@@ -208,10 +224,12 @@ OpenCollection::Turn OpenCollection::NextTurn(int64_t head) {
 void OpenCollection::EndStep(const FollowedPtr& followed, const absl::Status& status) {
   const std::string& id = followed->follower->release()->id;
   bool give_up = false;
+  UpdateMemory(*followed);
   {
     absl::MutexLock lock(&mutex_);
     followed->writing = false;
     ++version_;
+    if (standing_in_ || live_ == nullptr || !live_->follower->caught_up()) UpdateStandIn();
     if (status.ok()) {
       followed->step_failures = 0;
       return;
@@ -228,13 +246,36 @@ void OpenCollection::EndStep(const FollowedPtr& followed, const absl::Status& st
 
 // ---- Calls.
 
-absl::Status OpenCollection::AdmitWrite() {
+absl::Status OpenCollection::AdmitWrite(WriteKind kind) {
+  if (kind == WriteKind::kUpsert && rooms_.memory->over()) {
+    return Overloaded(Concat(Name(), ": loaded models and releases take ", FormatMemory(rooms_.memory->used()),
+                             ", the budget is ", FormatMemory(rooms_.memory->total()),
+                             ": delete a release or raise --memory-budget"),
+                      kAdmitRetry);
+  }
   absl::ReaderMutexLock lock(&mutex_);
-  if (live_ == nullptr) return absl::OkStatus();
-  const int64_t lag = documents_->head() - live_->follower->cursor();
+  const FollowedPtr answering = Answering();
+  if (answering == nullptr) return absl::OkStatus();
+  const int64_t lag = documents_->head() - answering->follower->cursor();
   if (lag <= options_.max_lag) return absl::OkStatus();
   return Overloaded(Concat(Name(), ": its live release is ", lag, " commits behind, the limit is ", options_.max_lag),
                     kAdmitRetry);
+}
+
+OpenCollection::FollowedPtr OpenCollection::Answering() const { return standing_in_ ? Find(previous_id_) : live_; }
+
+void OpenCollection::UpdateStandIn() {
+  const FollowedPtr previous = Find(previous_id_);
+  const bool previous_can = previous != nullptr && !previous->removed && previous->follower->caught_up();
+  const bool live_can = live_ != nullptr && live_->follower->caught_up();
+  if (!standing_in_ && !live_id_.empty() && !live_can && previous_can) {
+    standing_in_ = true;
+    spdlog::warn("{}, the live release, cannot answer now: {}, the previous one, stands in for it at commit {}",
+                 ReleaseName(live_id_), ReleaseName(previous_id_), previous->follower->cursor());
+  } else if (standing_in_ && (!previous_can || (live_can && live_->follower->cursor() >= previous->follower->cursor()))) {
+    standing_in_ = false;
+    spdlog::warn("{}, the live release, answers again", ReleaseName(live_id_));
+  }
 }
 
 absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveLocked() const {
@@ -243,17 +284,17 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveLocked(
     return absl::FailedPreconditionError(
         Concat(Name(), " has no live release: create a release and promote it when it is READY"));
   }
+  if (const FollowedPtr answering = Answering(); answering != nullptr && answering->follower->caught_up()) {
+    return answering->follower->release();
+  }
   if (live_ == nullptr) {
     return absl::UnavailableError(
         Concat(ReleaseName(live_id_), ", the live release, could not be opened: ", std::string(live_error_.message())));
   }
-  if (!live_->follower->caught_up()) {
-    const BuildProgress progress = live_->follower->Progress();
-    return absl::UnavailableError(Concat(
-        ReleaseName(live_id_), ", the live release, is built again from the commit log: ", progress.documents_done,
-        " of ", progress.documents_total, " documents, commit ", progress.cursor, " of ", progress.target_commit));
-  }
-  return live_->follower->release();
+  const BuildProgress progress = live_->follower->Progress();
+  return absl::UnavailableError(Concat(ReleaseName(live_id_), ", the live release, is built again from the commit log: ",
+                                       progress.documents_done, " of ", progress.documents_total, " documents, commit ",
+                                       progress.cursor, " of ", progress.target_commit));
 }
 
 absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::Live() {
@@ -268,26 +309,37 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int6
   }
   absl::MutexLock lock(&mutex_);
   const auto decided = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return closed_ || live_ == nullptr || !live_->follower->caught_up() || live_->follower->cursor() >= min_commit;
+    const FollowedPtr answering = Answering();
+    return closed_ || answering == nullptr || !answering->follower->caught_up() ||
+           answering->follower->cursor() >= min_commit;
   };
   if (!Await(&mutex_, absl::Condition(&decided), patience)) {
     if (patience.IsGone()) {
       return absl::CancelledError(Concat("the wait for min_commit ", min_commit, " was cancelled"));
     }
-    return absl::DeadlineExceededError(Concat(ReleaseName(live_id_), ", the live release, has commit ",
-                                              live_->follower->cursor(), ", min_commit is ", min_commit));
+    const Follower& answering = *Answering()->follower;
+    return absl::DeadlineExceededError(Concat(ReleaseName(answering.release()->id), ", the live release, has commit ",
+                                              answering.cursor(), ", min_commit is ", min_commit));
   }
   return LiveLocked();
 }
 
 absl::StatusOr<BuildProgress> OpenCollection::Progress(std::string_view id) {
+  bool promoting = false;
   {
     absl::ReaderMutexLock lock(&mutex_);
-    if (const FollowedPtr followed = Find(id); followed != nullptr) return followed->follower->Progress();
+    promoting = promoting_ && promoting_id_ == id;
+    if (const FollowedPtr followed = Find(id); followed != nullptr) {
+      BuildProgress progress = followed->follower->Progress();
+      progress.index_bytes = followed->memory.bytes();
+      progress.under_way = promoting || followed->state == ReleaseState::kBuilding || !followed->follower->caught_up();
+      progress.rebuilding = followed->state != ReleaseState::kBuilding && followed->follower->rebuilding();
+      return progress;
+    }
   }
   RETURN_IF_ERROR(rooms_.meta->GetRelease(tenant_, id_, id).status());
   ASSIGN_OR_RETURN(const DocumentStore::Cursor cursor, documents_->GetCursor(id));
-  return BuildProgress{.cursor = cursor.commit, .target_commit = documents_->head()};
+  return BuildProgress{.cursor = cursor.commit, .target_commit = documents_->head(), .under_way = promoting};
 }
 
 absl::StatusOr<int64_t> OpenCollection::WaitForChange(int64_t seen_version, absl::Duration timeout) {

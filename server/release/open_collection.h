@@ -1,7 +1,9 @@
 #pragma once
 // One collection that is open: its documents, the releases that follow its commit log, and the live pointer.
 //
-// Two threads. The follower thread takes one step of one release at a time: live first, then building, previous, ready.
+// Two threads. The follower thread takes one step of one release at a time: live first, then building, previous, ready;
+// but the previous one is kept so close behind the live one that going back to it takes well under a second. Steps are
+// short once there is a live release: whoever needs the next one waits for the one under way.
 // The task thread does what is long and must not keep it waiting: sealing, the evaluation at the end of a build, and
 // removing what a release leaves behind. Promote and CreateRelease run on their callers' threads.
 //
@@ -28,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/base/memory_budget.h"
 #include "server/release/collections.h"
 #include "server/release/follower.h"
 #include "server/release/gate.h"
@@ -41,6 +44,7 @@ class OpenCollection {
     MetaStore* meta;
     ModelCache* models;
     EmbeddingQueue* queue;
+    MemoryBudget* memory;
   };
 
   OpenCollection(const ReleaseOptions& options, const Rooms& rooms, std::string tenant, std::string id,
@@ -56,7 +60,7 @@ class OpenCollection {
   const std::shared_ptr<DocumentStore>& documents() const { return documents_; }
 
   // See Collections for these.
-  absl::Status AdmitWrite();
+  absl::Status AdmitWrite(WriteKind kind);
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live();
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(int64_t min_commit, const Patience& patience);
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
@@ -64,7 +68,7 @@ class OpenCollection {
   absl::Status DeleteRelease(std::string_view id);
   absl::StatusOr<BuildProgress> Progress(std::string_view id);
   absl::StatusOr<PromotionResult> Promote(std::string_view id, std::optional<int64_t> etag,
-                                          std::string_view override_reason, const Patience& patience,
+                                          const GateOverride& gate_override, const Patience& patience,
                                           const MetaStore::Request* request);
   absl::StatusOr<int64_t> WaitForChange(int64_t seen_version, absl::Duration timeout);
 
@@ -82,11 +86,14 @@ class OpenCollection {
     absl::Time step_retry_time = absl::InfinitePast();
     absl::Time task_retry_time = absl::InfinitePast();
     std::shared_ptr<const MeasuredRelease> measured;  // Newest.
+    MemoryReservation memory;  // Of the index; changed by whoever has the writer's turn.
+    int64_t estimated_bytes = 0;  // Of the whole index, while it is built.
   };
   using FollowedPtr = std::shared_ptr<Followed>;
   struct Turn {
     FollowedPtr followed;  // Null: nothing to do.
     int64_t up_to = 0;
+    StepSize size = StepSize::kShort;
   };
 
   // open_collection.cc
@@ -100,6 +107,11 @@ class OpenCollection {
   Turn NextTurn(int64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int Rank(const Followed& followed) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void EndStep(const FollowedPtr& followed, const absl::Status& status);
+  // Counts what the index takes now. REQUIRES: the caller has the writer's turn, and not mutex_.
+  void UpdateMemory(Followed& followed);
+  // The release that answers: the live one, or the previous one while it stands in.
+  FollowedPtr Answering() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void UpdateStandIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::Status ClosedError() const;
   std::string Name() const;
@@ -135,8 +147,11 @@ class OpenCollection {
                                                                  const std::vector<EvaluationQuery>& queries,
                                                                  const Patience& patience);
   absl::Status StoreEvaluation(const std::string& release, const Evaluation& evaluation);
-  absl::Status Swap(const FollowedPtr& candidate, std::optional<int64_t> etag, const MetaStore::Request* request,
-                    const Patience& patience);
+  // Judges the candidate, records what the gate said, and returns it when the promotion may go on.
+  absl::StatusOr<GateReport> AskAndRecord(const FollowedPtr& candidate, const CollectionRecord& collection,
+                                          const GateOverride& gate_override, const Patience& patience);
+  absl::Status Swap(const FollowedPtr& candidate, std::optional<int64_t> etag, const std::optional<GateReport>& gate,
+                    const MetaStore::Request* request, const Patience& patience);
 
   const ReleaseOptions options_;
   const Rooms rooms_;
@@ -154,6 +169,9 @@ class OpenCollection {
   std::string live_id_ ABSL_GUARDED_BY(mutex_), previous_id_ ABSL_GUARDED_BY(mutex_);
   FollowedPtr live_ ABSL_GUARDED_BY(mutex_);         // Null when there is none, or when it could not be opened.
   absl::Status live_error_ ABSL_GUARDED_BY(mutex_);  // Why it could not.
+  // The previous release answers while the live one cannot: it could not be opened, or its files were damaged and it is
+  // built again. It answers until the live one has whatever it has shown, so that no client is taken back in time.
+  bool standing_in_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<FollowedPtr> tasks_ ABSL_GUARDED_BY(mutex_);
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Grows with each change of a release.
   bool promoting_ ABSL_GUARDED_BY(mutex_) = false;

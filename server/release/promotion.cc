@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/release/evaluation.h"
@@ -35,7 +36,7 @@ absl::Status Refused(std::string_view release, const GateReport& report) {
 }  // namespace
 
 absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std::optional<int64_t> etag,
-                                                        std::string_view override_reason, const Patience& patience,
+                                                        const GateOverride& gate_override, const Patience& patience,
                                                         const MetaStore::Request* request) {
   if (patience.IsOver()) return GivenUp(patience, ReleaseName(id), "nothing was begun yet");
   RETURN_IF_ERROR(BeginPromotion(id, patience));
@@ -53,18 +54,14 @@ absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std
   ASSIGN_OR_RETURN(const FollowedPtr candidate, Candidate(record, patience));
   RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
   PromotionResult result;
-  result.gate.passed = true;
   if (record.state != ReleaseState::kPrevious) {  // Going back asks no gate.
-    ASSIGN_OR_RETURN(result.gate, Judge(candidate, collection, patience));
-    if (!result.gate.passed && override_reason.empty()) return Refused(ReleaseName(id), result.gate);
+    ASSIGN_OR_RETURN(result.gate, AskAndRecord(candidate, collection, gate_override, patience));
     RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
   }
-  RETURN_IF_ERROR(Swap(candidate, etag, request, patience));
-  if (!result.gate.passed) {
-    spdlog::warn("{} of tenant \"{}\" was promoted against the gate: reason given \"{}\"; the gate said: {}",
-                 ReleaseName(id), tenant_, std::string(override_reason), result.gate.reason);
-    result.gate.overridden = true;
-    result.gate.reason = std::string(override_reason);
+  RETURN_IF_ERROR(Swap(candidate, etag, result.gate, request, patience));
+  if (result.gate && result.gate->overridden) {
+    spdlog::warn("{} of tenant \"{}\" was promoted against the gate by {}: reason given \"{}\"; the gate said: {}",
+                 ReleaseName(id), tenant_, gate_override.by, gate_override.reason, result.gate->reason);
   }
   ASSIGN_OR_RETURN(result.release, rooms_.meta->GetRelease(tenant_, id_, id));
   if (!collection.live_release.empty()) {
@@ -83,6 +80,7 @@ absl::Status OpenCollection::BeginPromotion(std::string_view id, const Patience&
   promoting_ = true;
   promoting_id_ = std::string(id);
   candidate_steps_ = 0;
+  ++version_;
   return absl::OkStatus();
 }
 
@@ -96,6 +94,7 @@ void OpenCollection::EndPromotion() {
   }
   promoting_ = false;
   promoting_id_.clear();
+  ++version_;
 }
 
 absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const ReleaseRecord& record,
@@ -184,6 +183,26 @@ void OpenCollection::LetLiveGo() {
   documents_->Wake();
 }
 
+absl::StatusOr<GateReport> OpenCollection::AskAndRecord(const FollowedPtr& candidate,
+                                                        const CollectionRecord& collection,
+                                                        const GateOverride& gate_override, const Patience& patience) {
+  ASSIGN_OR_RETURN(GateReport report, Judge(candidate, collection, patience));
+  report.time = absl::Now();
+  if (report.passed) return report;
+  if (!gate_override.reason.empty()) {
+    report.overridden = true;
+    report.override_reason = gate_override.reason;
+    report.overridden_by = gate_override.by;
+    return report;  // Recorded with the swap.
+  }
+  const std::string& id = candidate->follower->release()->id;
+  absl::MutexLock rows(&rows_mutex_);
+  ASSIGN_OR_RETURN(ReleaseRecord record, rooms_.meta->GetRelease(tenant_, id_, id));
+  record.gate = report;
+  RETURN_IF_ERROR(rooms_.meta->UpdateRelease(record));
+  return Refused(ReleaseName(id), report);
+}
+
 // Both are measured at one state: the snapshots are taken while the live release is held.
 absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, const CollectionRecord& collection,
                                                  const Patience& patience) {
@@ -255,13 +274,14 @@ absl::Status OpenCollection::StoreEvaluation(const std::string& release, const E
 
 // The transaction in meta.db is the moment at which the release is live; memory follows before the rows are let go.
 absl::Status OpenCollection::Swap(const FollowedPtr& candidate, std::optional<int64_t> etag,
-                                  const MetaStore::Request* request, const Patience& patience) {
+                                  const std::optional<GateReport>& gate, const MetaStore::Request* request,
+                                  const Patience& patience) {
   RETURN_IF_ERROR(HoldLive(candidate, patience));
   const std::string& id = candidate->follower->release()->id;
   {
     absl::MutexLock rows(&rows_mutex_);
     if (patience.IsGone()) return GivenUp(patience, ReleaseName(id), "it was about to go live");
-    RETURN_IF_ERROR(rooms_.meta->PromoteRelease(tenant_, id_, id, etag, request).status());
+    RETURN_IF_ERROR(rooms_.meta->PromoteRelease(tenant_, id_, id, etag, gate, request).status());
     absl::MutexLock lock(&mutex_);
     if (holding_live_) live_->writing = false;
     holding_live_ = false;
@@ -276,6 +296,7 @@ absl::Status OpenCollection::Swap(const FollowedPtr& candidate, std::optional<in
     live_id_ = id;
     live_ = candidate;
     live_error_ = absl::OkStatus();
+    standing_in_ = false;
     ++version_;
   }
   documents_->Wake();

@@ -103,6 +103,10 @@ absl::Status OpenCollection::DeleteRelease(std::string_view id) {
     if (promoting_ && promoting_id_ == id) {
       return absl::FailedPreconditionError(Concat(ReleaseName(id), " is being promoted and cannot be deleted"));
     }
+    if (standing_in_ && previous_id_ == id) {
+      return absl::FailedPreconditionError(Concat(
+          ReleaseName(id), " answers in place of ", ReleaseName(live_id_), ", which cannot now, and cannot be deleted"));
+    }
   }
   RETURN_IF_ERROR(rooms_.meta->DeleteRelease(tenant_, id_, id));
   {
@@ -219,6 +223,7 @@ absl::Status OpenCollection::Seal(const FollowedPtr& followed) {
     }
   }
   const absl::Status status = followed->follower->AdoptSealed();
+  UpdateMemory(*followed);
   absl::MutexLock lock(&mutex_);
   followed->writing = false;
   ++version_;
@@ -311,6 +316,7 @@ absl::Status OpenCollection::Retire(const std::string& id) {
   {
     absl::ReaderMutexLock lock(&mutex_);
     if (promoting_ && promoting_id_ == id) return absl::OkStatus();
+    if (standing_in_) return absl::OkStatus();  // It answers in place of the live one.
   }
   if (record.state != ReleaseState::kPrevious || absl::Now() < end) return absl::OkStatus();
   record.state = ReleaseState::kRetired;

@@ -24,6 +24,13 @@ absl::Status AdminService::GetServerInfo(const Call&, const v1::GetServerInfoReq
   limits->set_max_examples_per_message(kMaxExamplesPerMessage);
   limits->set_max_evaluation_queries(kMaxEvaluationQueries);
   limits->set_max_queued_calls(rooms_.pool->max_queued());
+  response->mutable_memory()->set_budget_bytes(rooms_.memory->total());
+  response->mutable_memory()->set_used_bytes(rooms_.memory->used());
+  for (const MemoryUse& use : rooms_.memory->List()) {
+    v1::ServerInfo::Use* out = response->mutable_memory()->add_uses();
+    out->set_name(use.what);
+    out->set_bytes(use.bytes);
+  }
   response->mutable_libraries()->insert(rooms_.libraries.begin(), rooms_.libraries.end());
   return absl::OkStatus();
 }

@@ -39,6 +39,8 @@ absl::Status CollectionService::Fill(const CollectionRecord& record, v1::Collect
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(record.tenant, record.id));
   ASSIGN_OR_RETURN(const int64_t count, documents->Count());
   ToProto(record, documents->head(), count, out);
+  const auto answering = rooms_.collections->Live(record.tenant, record.id);
+  if (answering.ok()) out->set_answering_release(ReleaseNameOf(record.id, (*answering)->id));
   return absl::OkStatus();
 }
 
@@ -127,7 +129,7 @@ absl::Status CollectionService::UpsertDocuments(const Call& call, const v1::Upse
                                                 v1::UpsertDocumentsResponse* response) {
   ASSIGN_OR_RETURN(const std::string id, ParseCollection("collection", request.collection()));
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, id));
-  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id));
+  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id, WriteKind::kUpsert));
   std::vector<DocumentInput> inputs;
   for (int i = 0; i < request.documents_size(); ++i) {
     auto input = FromProto(request.documents(i));
@@ -163,7 +165,7 @@ absl::Status CollectionService::Import(const Call& call, const std::string& coll
                                        const v1::ImportDocumentsRequest& request,
                                        v1::ImportDocumentsResponse* response) {
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, collection));
-  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, collection));
+  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, collection, WriteKind::kUpsert));
   std::vector<DocumentInput> inputs;
   RefusedItems refused;
   for (int i = 0; i < request.documents_size(); ++i) {
@@ -220,7 +222,7 @@ absl::Status CollectionService::DeleteDocuments(const Call& call, const v1::Dele
                                                 v1::DeleteDocumentsResponse* response) {
   ASSIGN_OR_RETURN(const std::string id, ParseCollection("collection", request.collection()));
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, id));
-  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id));
+  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id, WriteKind::kDelete));
   ASSIGN_OR_RETURN(const auto result, documents->Delete({request.ids().begin(), request.ids().end()}));
   response->set_commit(result.commit);
   response->set_deleted(result.accepted);

@@ -84,6 +84,9 @@ void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Rel
     *out->mutable_error() = ToStatusProto(record.error_code, record.error_message);
   }
   if (record.promote_time) ToProto(*record.promote_time, out->mutable_promote_time());
+  if (record.gate) ToProto(record.collection, *record.gate, out->mutable_gate());
+  out->set_index_bytes(progress.index_bytes);
+  out->set_rebuilding(progress.rebuilding);
 }
 
 void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out) {
@@ -95,6 +98,9 @@ void ToProto(std::string_view collection, const GateReport& report, v1::GateRepo
   out->set_ndcg_difference(report.ndcg.mean);
   out->set_ndcg_difference_lower(report.ndcg.lower);
   out->set_ndcg_difference_upper(report.ndcg.upper);
+  out->set_override_reason(report.override_reason);
+  out->set_overridden_by(report.overridden_by);
+  ToProto(report.time, out->mutable_time());
 }
 
 }  // namespace tandem

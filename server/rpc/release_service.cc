@@ -121,10 +121,12 @@ absl::Status ReleaseService::WatchRelease(const Call& call, const v1::WatchRelea
     // The version is taken before the record is read, so that no change falls between the two.
     ASSIGN_OR_RETURN(version, rooms_.collections->WaitForChange(call.tenant, name.collection, version,
                                                                 version == 0 ? absl::ZeroDuration() : kWatchHeartbeat));
+    ASSIGN_OR_RETURN(const BuildProgress progress,
+                     rooms_.collections->Progress(call.tenant, name.collection, name.release));
     ASSIGN_OR_RETURN(const ReleaseRecord record, Find(call, request.name()));
     v1::Release message;
-    Fill(record, &message);
-    if (!stream->Write(message) || record.state != ReleaseState::kBuilding) return absl::OkStatus();
+    ToProto(record, progress, &message);
+    if (!stream->Write(message) || !progress.under_way) return absl::OkStatus();
   }
   return absl::UnavailableError("the server is shutting down: watch again");
 }
@@ -135,25 +137,26 @@ absl::Status ReleaseService::PromoteRelease(const Call& call, const v1::PromoteR
   Idempotency idempotency(call, "PromoteRelease", request);
   ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
   if (answer) return FillRepeated(call, *answer, response);
-  const auto result =
-      rooms_.collections->Promote(call.tenant, name.collection, name.release, Etag(request), request.override_reason(),
-                                  {call.deadline, call.gone}, idempotency.Answer(request.name()));
+  const auto result = rooms_.collections->Promote(
+      call.tenant, name.collection, name.release, Etag(request),
+      {.reason = request.override_reason(), .by = call.caller}, {call.deadline, call.gone},
+      idempotency.Answer(request.name()));
   if (!result.ok()) {
     ASSIGN_OR_RETURN(const std::string first, idempotency.FindAfter(result.status(), rooms_.meta));
     return FillRepeated(call, first, response);
   }
   Fill(result->release, response->mutable_release());
   if (result->previous) Fill(*result->previous, response->mutable_previous());
-  ToProto(name.collection, result->gate, response->mutable_gate());
+  if (result->gate) ToProto(name.collection, *result->gate, response->mutable_gate());
   return absl::OkStatus();
 }
 
-// The answer to a repeated promotion: the releases as they are now, and no gate, whose figures are not stored; what it
-// measured of the release is its evaluation.
+// The answer to a repeated promotion: the releases as they are now.
 absl::Status ReleaseService::FillRepeated(const Call& call, const std::string& name,
                                           v1::PromoteReleaseResponse* response) {
   ASSIGN_OR_RETURN(const ReleaseRecord release, Find(call, name));
   Fill(release, response->mutable_release());
+  if (release.gate) ToProto(release.collection, *release.gate, response->mutable_gate());
   ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(call.tenant, release.collection));
   if (!collection.previous_release.empty()) {
     ASSIGN_OR_RETURN(const ReleaseRecord previous,

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "server/encoder/embedding_queue.h"
 #include "server/encoder/model_cache.h"
+#include "server/base/memory_budget.h"
 #include "server/jobs/training_jobs.h"
 #include "server/release/collections.h"
 #include "server/rpc/call_pool.h"
@@ -24,6 +25,7 @@ struct Rooms {
   Searcher* searcher = nullptr;
   EmbeddingQueue* embeddings = nullptr;
   ModelCache* models = nullptr;
+  MemoryBudget* memory = nullptr;
   CallPool* pool = nullptr;  // Set by RpcServer.
 
   std::filesystem::path data_directory;

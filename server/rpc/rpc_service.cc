@@ -27,6 +27,7 @@ using grpc::internal::RpcServiceMethod;
 
 Call MakeCall(const CallbackServerContext& context, const CallPool& pool, absl::Time latest) {
   return Call{.tenant = TenantOf(context),
+              .caller = context.peer(),
               .deadline = std::min(absl::FromChrono(context.deadline()), latest),
               .gone = [&context, &pool] { return context.IsCancelled() || pool.draining(); }};
 }

@@ -32,6 +32,7 @@ namespace tandem {
 // What a handler knows about its call besides the request.
 struct Call {
   std::string tenant;
+  std::string caller;          // Who calls, for the log and for what is recorded: the address, "ipv4:10.0.0.7:4242".
   absl::Time deadline;         // When the client brings none: of a unary call kDefaultDeadline from now, else never.
   std::function<bool()> gone;  // The client cancelled, or the server drains: a long loop asks and stops.
 };

@@ -63,6 +63,8 @@ constexpr const char* kMigrations[] = {
     "CREATE INDEX releases_by_age ON releases (collection, key);"
     "CREATE INDEX releases_by_revision ON releases (model, revision);"  //
     TANDEM_STREAM_TABLES,
+
+    "ALTER TABLE releases ADD COLUMN gate TEXT NOT NULL DEFAULT ''",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

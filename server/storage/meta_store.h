@@ -121,10 +121,11 @@ class MetaStore {
   // PromoteRelease leads. A previous release that becomes kRetired leaves the collection's previous_release.
   absl::Status UpdateRelease(const ReleaseRecord& release);
   // One transaction: `release` becomes kLive, the collection's live one kPrevious (and its previous one, if another,
-  // kRetired), etag grows, request stored. ABORTED when `etag` is set and stale. Returns the new collection row.
+  // kRetired), etag grows, `gate` (when it was asked) and request stored. ABORTED when `etag` is set and stale. Returns the new
+  // collection row.
   absl::StatusOr<CollectionRecord> PromoteRelease(std::string_view tenant, std::string_view collection,
                                                   std::string_view release, std::optional<int64_t> etag,
-                                                  const Request* request);
+                                                  const std::optional<GateReport>& gate, const Request* request);
   // Refused for kLive and kBuilding.
   absl::Status DeleteRelease(std::string_view tenant, std::string_view collection, std::string_view id);
 

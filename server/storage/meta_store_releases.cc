@@ -9,7 +9,7 @@ namespace {
 
 constexpr char kSelectRelease[] =
     "SELECT id, state, create_us, model, revision, index_kind, hnsw_m, hnsw_ef_construction, hnsw_ef_search, contract,"
-    "  evaluation, promote_us, demote_us, error_code, error_message FROM releases ";
+    "  evaluation, promote_us, demote_us, error_code, error_message, gate FROM releases ";
 
 absl::StatusOr<ReleaseRecord> ReadRelease(Query& row, std::string_view tenant, std::string_view collection) {
   ReleaseRecord release;
@@ -30,6 +30,7 @@ absl::StatusOr<ReleaseRecord> ReadRelease(Query& row, std::string_view tenant, s
   release.demote_time = row.OptionalTime();
   release.error_code = static_cast<int>(row.Int());
   release.error_message = row.Text();
+  ASSIGN_OR_RETURN(release.gate, UnpackGate(row.Blob()));
   return release;
 }
 
@@ -80,11 +81,11 @@ void WriteRelease(Database& db, int64_t collection_key, const ReleaseRecord& rel
   Query(db,
         "UPDATE releases SET state = ?, create_us = ?, model = ?, revision = ?, index_kind = ?, hnsw_m = ?,"
         " hnsw_ef_construction = ?, hnsw_ef_search = ?, contract = ?, evaluation = ?, promote_us = ?, demote_us = ?,"
-        " error_code = ?, error_message = ? WHERE collection = ? AND id = ?",
+        " error_code = ?, error_message = ?, gate = ? WHERE collection = ? AND id = ?",
         release.state, release.create_time, release.model, release.revision, release.index.kind, release.index.hnsw_m,
         release.index.hnsw_ef_construction, release.index.hnsw_ef_search, PackContract(release.contract),
         PackEvaluation(release.evaluation), release.promote_time, release.demote_time, release.error_code,
-        release.error_message, collection_key, release.id)
+        release.error_message, PackGate(release.gate), collection_key, release.id)
       .Run();
 }
 
@@ -170,6 +171,7 @@ absl::Status MetaStore::UpdateRelease(const ReleaseRecord& release) {
 
 absl::StatusOr<CollectionRecord> MetaStore::PromoteRelease(std::string_view tenant, std::string_view collection,
                                                            std::string_view release, std::optional<int64_t> etag,
+                                                           const std::optional<GateReport>& gate,
                                                            const Request* request) {
   return rep_->db->Write([&](Database& db) -> absl::StatusOr<CollectionRecord> {
     RETURN_IF_ERROR(ReserveAnswer(db, request));
@@ -183,6 +185,7 @@ absl::StatusOr<CollectionRecord> MetaStore::PromoteRelease(std::string_view tena
     promoted.state = ReleaseState::kLive;
     promoted.promote_time = now;
     promoted.demote_time = std::nullopt;
+    if (gate) promoted.gate = gate;
     WriteRelease(db, key, promoted);
     SetPointers(db, key, release, row.live_release);
     Query(db, "UPDATE collections SET etag = etag + 1 WHERE key = ?", key).Run();

@@ -149,6 +149,16 @@ struct Evaluation {
   double index_recall_at_10 = 0;
 };
 
+// What the gate said of a release that was to go live: release/gate.h.
+struct GateReport {
+  bool passed = false, overridden = false;
+  std::string reason;  // Why it did not pass.
+  std::optional<Evaluation> candidate, live;
+  PairedDifference ndcg;                       // Zero when there was nothing to compare with.
+  std::string override_reason, overridden_by;  // Of an override: the caller's words, and who it was.
+  absl::Time time;
+};
+
 struct ReleaseRecord {
   std::string tenant, collection, id;
   ReleaseState state = ReleaseState::kBuilding;
@@ -159,6 +169,7 @@ struct ReleaseRecord {
   std::optional<Evaluation> evaluation;
   std::optional<absl::Time> promote_time;
   std::optional<absl::Time> demote_time;  // When it became kPrevious.
+  std::optional<GateReport> gate;         // Of the newest promotion that asked it, refused or not.
   int error_code = 0;
   std::string error_message;
 };

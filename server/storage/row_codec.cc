@@ -1,5 +1,7 @@
 #include "server/storage/row_codec.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "server/base/status.h"
@@ -59,6 +61,27 @@ absl::StatusOr<RetrievalMetrics> MetricsFromJson(const nlohmann::json& json) {
   return metrics;
 }
 
+nlohmann::json EvaluationToJson(const Evaluation& evaluation) {
+  return {{"evaluation_set", evaluation.evaluation_set},
+          {"commit", evaluation.commit},
+          {"metrics", MetricsToJson(evaluation.metrics)},
+          {"index_recall_at_10", evaluation.index_recall_at_10}};
+}
+
+absl::StatusOr<Evaluation> EvaluationFromJson(const nlohmann::json& json) {
+  if (!json.is_object() || !json.contains("evaluation_set") || !json["evaluation_set"].is_string() ||
+      !json.contains("commit") || !json["commit"].is_number_integer() || !json.contains("metrics") ||
+      !json.contains("index_recall_at_10") || !json["index_recall_at_10"].is_number()) {
+    return absl::DataLossError("stored evaluation: a field is missing");
+  }
+  Evaluation evaluation;
+  evaluation.evaluation_set = json["evaluation_set"].get<std::string>();
+  evaluation.commit = json["commit"].get<int64_t>();
+  evaluation.index_recall_at_10 = json["index_recall_at_10"].get<double>();
+  ASSIGN_OR_RETURN(evaluation.metrics, MetricsFromJson(json["metrics"]));
+  return evaluation;
+}
+
 }  // namespace
 
 std::string PackTexts(const std::vector<std::string>& texts) {
@@ -112,28 +135,58 @@ absl::StatusOr<std::optional<RetrievalMetrics>> UnpackMetrics(std::string_view j
 }
 
 std::string PackEvaluation(const std::optional<Evaluation>& evaluation) {
-  if (!evaluation) return "";
-  return nlohmann::json{{"evaluation_set", evaluation->evaluation_set},
-                        {"commit", evaluation->commit},
-                        {"metrics", MetricsToJson(evaluation->metrics)},
-                        {"index_recall_at_10", evaluation->index_recall_at_10}}
-      .dump();
+  return evaluation ? EvaluationToJson(*evaluation).dump() : "";
 }
 
 absl::StatusOr<std::optional<Evaluation>> UnpackEvaluation(std::string_view json) {
   if (json.empty()) return std::nullopt;
-  const nlohmann::json parsed = nlohmann::json::parse(json, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("evaluation_set") || !parsed["evaluation_set"].is_string() ||
-      !parsed.contains("commit") || !parsed["commit"].is_number_integer() || !parsed.contains("metrics") ||
-      !parsed.contains("index_recall_at_10") || !parsed["index_recall_at_10"].is_number()) {
-    return absl::DataLossError("stored evaluation: a field is missing");
+  return EvaluationFromJson(nlohmann::json::parse(json, nullptr, false));
+}
+
+std::string PackGate(const std::optional<GateReport>& report) {
+  if (!report) return "";
+  nlohmann::json json = {{"passed", report->passed},
+                         {"overridden", report->overridden},
+                         {"reason", report->reason},
+                         {"ndcg", {report->ndcg.mean, report->ndcg.lower, report->ndcg.upper}},
+                         {"override_reason", report->override_reason},
+                         {"overridden_by", report->overridden_by},
+                         {"time_us", absl::ToUnixMicros(report->time)}};
+  if (report->candidate) json["candidate"] = EvaluationToJson(*report->candidate);
+  if (report->live) json["live"] = EvaluationToJson(*report->live);
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+absl::StatusOr<std::optional<GateReport>> UnpackGate(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto is = [&](const char* key, auto test) { return json.is_object() && json.contains(key) && test(json[key]); };
+  const auto text_of = [](const nlohmann::json& value) { return value.is_string(); };
+  const auto flag_of = [](const nlohmann::json& value) { return value.is_boolean(); };
+  const auto three_numbers = [](const nlohmann::json& value) {
+    return value.is_array() && value.size() == 3 &&
+           std::all_of(value.begin(), value.end(), [](const auto& number) { return number.is_number(); });
+  };
+  if (!is("passed", flag_of) || !is("overridden", flag_of) || !is("reason", text_of) || !is("ndcg", three_numbers) ||
+      !is("override_reason", text_of) || !is("overridden_by", text_of) ||
+      !is("time_us", [](const nlohmann::json& value) { return value.is_number_integer(); })) {
+    return absl::DataLossError("stored gate report: a field is missing");
   }
-  Evaluation evaluation;
-  evaluation.evaluation_set = parsed["evaluation_set"].get<std::string>();
-  evaluation.commit = parsed["commit"].get<int64_t>();
-  evaluation.index_recall_at_10 = parsed["index_recall_at_10"].get<double>();
-  ASSIGN_OR_RETURN(evaluation.metrics, MetricsFromJson(parsed["metrics"]));
-  return evaluation;
+  GateReport report;
+  report.passed = json["passed"].get<bool>();
+  report.overridden = json["overridden"].get<bool>();
+  report.reason = json["reason"].get<std::string>();
+  report.ndcg = {json["ndcg"][0].get<double>(), json["ndcg"][1].get<double>(), json["ndcg"][2].get<double>()};
+  report.override_reason = json["override_reason"].get<std::string>();
+  report.overridden_by = json["overridden_by"].get<std::string>();
+  report.time = absl::FromUnixMicros(json["time_us"].get<int64_t>());
+  if (json.contains("candidate")) {
+    ASSIGN_OR_RETURN(report.candidate, EvaluationFromJson(json["candidate"]));
+  }
+  if (json.contains("live")) {
+    ASSIGN_OR_RETURN(report.live, EvaluationFromJson(json["live"]));
+  }
+  return report;
 }
 
 std::string PackContract(const EmbeddingContract& contract) { return ToJson(contract).dump(); }

@@ -27,6 +27,8 @@ std::string PackMetrics(const std::optional<RetrievalMetrics>& metrics);
 absl::StatusOr<std::optional<RetrievalMetrics>> UnpackMetrics(std::string_view json);
 std::string PackEvaluation(const std::optional<Evaluation>& evaluation);
 absl::StatusOr<std::optional<Evaluation>> UnpackEvaluation(std::string_view json);
+std::string PackGate(const std::optional<GateReport>& report);
+absl::StatusOr<std::optional<GateReport>> UnpackGate(std::string_view json);
 std::string PackContract(const EmbeddingContract& contract);
 absl::StatusOr<EmbeddingContract> UnpackContract(std::string_view json);
 

@@ -145,6 +145,35 @@ TEST_F(SealedIndexTest, EmptyIndexCanBeSealedAndOpened) {
   }
 }
 
+// The memory of a sealed index is its directory but for the copy of the vectors inside index.faiss.
+TEST_F(SealedIndexTest, TheEstimateIsWithinATenthOfTheMemoryOfTenThousandVectors) {
+  VectorIndexOptions wide = hnsw_;
+  wide.hnsw_m = 32;
+  wide.hnsw_ef_construction = 16;  // Says nothing about the size.
+  for (const VectorIndexOptions& options : {flat_, hnsw_, wide}) {
+    const auto index = Sealed(options, 10000);
+    ASSERT_NE(index, nullptr);
+    double on_disk = 0;
+    for (const auto& file : std::filesystem::directory_iterator(directory_)) on_disk += file.file_size();
+    const double memory = static_cast<double>(index->snapshot()->memory_bytes());
+    EXPECT_NEAR(memory, on_disk - 10000.0 * 4 * kDimensions, 2000) << "headers and manifest are more than 2,000 bytes";
+    EXPECT_NEAR(static_cast<double>(EstimateIndexBytes(options, 10000)), memory, memory / 10);
+  }
+}
+
+TEST_F(SealedIndexTest, FreshRowsAndTombstonesCountAsMemory) {
+  const auto index = Sealed(flat_, 100);
+  const int64_t sealed = index->snapshot()->memory_bytes();
+  std::vector<int64_t> labels(50), removed(40);
+  for (int i = 0; i < 50; ++i) labels[i] = 101 + i;
+  for (int i = 0; i < 40; ++i) removed[i] = 1 + 2 * i;
+  ASSERT_TRUE(index->Apply(150, labels, Clustered(50, &random_), {}).ok());
+  const int64_t with_fresh = index->snapshot()->memory_bytes();
+  EXPECT_EQ(with_fresh - sealed, 50 * (8 + 4 * kDimensions));
+  ASSERT_TRUE(index->Apply(151, {}, {}, removed).ok());
+  EXPECT_GE(index->snapshot()->memory_bytes(), with_fresh + 40 * 2);  // Roaring: two bytes a row in a short list.
+}
+
 TEST_F(SealedIndexTest, AnyFlippedBitIsDataLossThatNamesTheFile) {
   for (const VectorIndexOptions& options : {flat_, hnsw_}) {
     Sealed(options, 40);

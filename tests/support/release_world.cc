@@ -64,11 +64,11 @@ void ReleaseWorld::Open() {
     MakeRevision(*meta_, directory_, "b", 2, false);
     MakeRevision(*meta_, directory_, "blind", 3, true);
   }
-  models_ = std::make_unique<ModelCache>(int64_t{1} << 30);
+  models_ = std::make_unique<ModelCache>(&budget_);
   EmbeddingQueueOptions queue_options;
   queue_options.threads = 1;
   queue_ = std::make_unique<EmbeddingQueue>(queue_options);
-  collections_ = std::make_unique<Collections>(options_, meta_.get(), models_.get(), queue_.get());
+  collections_ = std::make_unique<Collections>(options_, meta_.get(), models_.get(), queue_.get(), &budget_);
   const absl::Status status = collections_->Start();
   ASSERT_TRUE(status.ok()) << status;
 }
@@ -169,7 +169,8 @@ ReleaseRecord ReleaseWorld::WaitState(const std::string& id, ReleaseState state)
 
 absl::StatusOr<PromotionResult> ReleaseWorld::Promote(const std::string& id, const std::string& override_reason,
                                                       std::optional<int64_t> etag, absl::Duration patience) {
-  return collections_->Promote(kTenant, kCollection, id, etag, override_reason, {.deadline = absl::Now() + patience},
+  return collections_->Promote(kTenant, kCollection, id, etag, {.reason = override_reason, .by = "the tests"},
+                               {.deadline = absl::Now() + patience},
                                nullptr);
 }
 

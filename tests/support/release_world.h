@@ -30,6 +30,7 @@ class ReleaseWorld {
   MetaStore& meta() { return *meta_; }
   EmbeddingQueue& queue() { return *queue_; }
   ModelCache& models() { return *models_; }
+  MemoryBudget& budget() { return budget_; }
   const std::filesystem::path& directory() const { return directory_; }
   std::shared_ptr<DocumentStore> documents();
   std::filesystem::path ReleasePath(std::string_view release) const;
@@ -64,6 +65,7 @@ class ReleaseWorld {
   const std::filesystem::path directory_;
   ReleaseOptions options_;
   std::unique_ptr<MetaStore> meta_;
+  MemoryBudget budget_{int64_t{1} << 30};
   std::unique_ptr<ModelCache> models_;
   std::unique_ptr<EmbeddingQueue> queue_;
   std::unique_ptr<Collections> collections_;

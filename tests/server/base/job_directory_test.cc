@@ -25,6 +25,14 @@ struct Fault {
   std::function<void(TrainerOptions&)> change;
 };
 
+TEST(TrainerOptionsTest, ARelativeBaseIsFoundFromTheJobsDirectory) {
+  TrainerOptions options = {.base_directory = "../../../models/t/m/r"};
+  EXPECT_EQ(BaseDirectory(options, "/data/jobs/t/j"), "/data/models/t/m/r");
+  EXPECT_EQ(BaseDirectory(options, "data/jobs/t/j"), "data/models/t/m/r");
+  options.base_directory = "/elsewhere/r";
+  EXPECT_EQ(BaseDirectory(options, "/data/jobs/t/j"), "/elsewhere/r");
+}
+
 TEST(TrainerOptionsTest, DefaultsAreValid) {
   EXPECT_TRUE(Changed([](TrainerOptions&) {}).Validate().ok());
 }

@@ -61,7 +61,7 @@ TEST_F(CollectionsTest, DocumentsAreStoredBeforeThereIsARelease) {
   EXPECT_TRUE(absl::IsFailedPrecondition(Live().status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(
       world_.collections().LiveAt(kTenant, kCollection, 3, {.deadline = absl::Now() + absl::Seconds(5)}).status()));
-  EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection).ok());
+  EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert).ok());
 }
 
 TEST_F(CollectionsTest, AReleaseBuildsIsSealedAndBecomesReady) {
@@ -154,15 +154,15 @@ TEST_F(CollectionsTest, WritersArePushedBackWhenTheLiveReleaseIsTooFarBehind) {
   test::ReleaseWorld world(data.path(), options);
   world.CreateCollection();
   world.GoLive("r1", "a");
-  EXPECT_TRUE(world.collections().AdmitWrite(kTenant, kCollection).ok());
+  EXPECT_TRUE(world.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert).ok());
   world.PutMany(0, 199);
   world.PutMany(0, 199);
-  const absl::Status status = world.collections().AdmitWrite(kTenant, kCollection);
+  const absl::Status status = world.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert);
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_TRUE(RetryDelay(status).has_value());
   EXPECT_THAT(std::string(status.message()), HasSubstr("the limit is 50"));
   world.LiveAtHead();
-  EXPECT_TRUE(world.collections().AdmitWrite(kTenant, kCollection).ok());
+  EXPECT_TRUE(world.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert).ok());
 }
 
 TEST_F(CollectionsTest, SealsAgainInTheBackgroundWhenTheFreshPartGrows) {
@@ -250,6 +250,111 @@ TEST_F(CollectionsTest, ALiveReleaseWithoutItsModelIsUnavailableAndSaysWhy) {
   std::filesystem::rename(data_.path() / "elsewhere", model);
   world_.Open();
   ExpectExactAtHead();
+}
+
+TEST_F(CollectionsTest, ThePreviousReleaseAnswersWhileADamagedLiveOneIsBuiltAgain) {
+  world_.PutMany(0, 3000);
+  world_.GoLive("r1", "a");
+  world_.GoLive("r2", "b");
+  world_.Close();
+  std::ofstream(Directory("r2").SealedPath(3000) / "vectors.f32", std::ios::trunc) << "damage";
+  world_.Open();
+  const auto at_once = Live();
+  ASSERT_TRUE(at_once.ok()) << at_once.status();
+  EXPECT_EQ((*at_once)->id, "r1") << "building 3,000 documents again takes longer than asking";
+  EXPECT_TRUE(world_.collections().Progress(kTenant, kCollection, "r2")->rebuilding);
+  EXPECT_TRUE(absl::IsFailedPrecondition(world_.collections().DeleteRelease(kTenant, kCollection, "r1")));
+  EXPECT_EQ(world_.meta().GetCollection(kTenant, kCollection)->live_release, "r2") << "no promotion has been made";
+  // Writes go on meanwhile, are found, and are not taken back when r2 takes over.
+  int64_t shown = 0;
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  for (int i = 0; (*Live())->id == "r1" && absl::Now() < deadline; ++i) {
+    const auto live = world_.LiveAtHead();
+    const test::Answer answer = test::Ask(world_, *live, Concat("w", i % 100));
+    EXPECT_GE(answer.commit, shown);
+    shown = answer.commit;
+    if (i % 50 == 0) {
+      EXPECT_EQ(oracle_.Check(answer), "");
+    }
+    if (i < 20) world_.PutMany(i, 1);
+  }
+  ASSERT_EQ((*Live())->id, "r2");
+  EXPECT_GE((*Live())->index->snapshot()->commit(), shown);
+  ExpectExactAtHead();
+}
+
+TEST_F(CollectionsTest, ThePreviousReleaseAnswersWhenTheLiveOnesModelIsDamaged) {
+  world_.PutMany(0, 20);
+  world_.GoLive("r1", "a");
+  world_.GoLive("r2", "b");
+  world_.Close();
+  const std::filesystem::path model = ModelRevisionDirectory(data_.path(), kTenant, "m", "b");
+  std::filesystem::resize_file(model / "model.safetensors", 100);
+  world_.Open();
+  ASSERT_TRUE(Live().ok()) << Live().status();
+  EXPECT_EQ((*Live())->id, "r1");
+  world_.PutMany(20, 5);
+  ExpectExactAtHead();
+  // Going back makes it the live one for good.
+  const auto back = world_.Promote("r1");
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(world_.meta().GetCollection(kTenant, kCollection)->live_release, "r1");
+  EXPECT_EQ((*Live())->id, "r1");
+  world_.PutMany(25, 5);
+  ExpectExactAtHead();
+}
+
+TEST_F(CollectionsTest, ThePreviousReleaseStaysCloseBehindWhileWritersFloodTheLog) {
+  world_.PutMany(0, 100);
+  world_.GoLive("r1", "a");
+  world_.GoLive("r2", "b");
+  for (int i = 0; i < 20; ++i) world_.PutMany(i * 100, 100);
+  int64_t most = 0, samples = 0;
+  while ((*Live())->index->snapshot()->commit() < world_.documents()->head()) {
+    // The live one is read last: what it gains between the two reads is not the previous one's lag.
+    const int64_t live = (*Live())->index->snapshot()->commit();
+    const int64_t previous = world_.collections().Progress(kTenant, kCollection, "r1")->cursor;
+    most = std::max(most, live - previous);
+    ++samples;
+  }
+  EXPECT_GT(samples, 20);
+  EXPECT_LE(most, 64) << "the lag that calls for a step, and one step";
+}
+
+TEST_F(CollectionsTest, AReleaseThatDoesNotFitTheMemoryBudgetIsRefusedWithTheNumbers) {
+  world_.PutMany(0, 200);
+  world_.GoLive("r1", "a");
+  const int64_t used = world_.budget().used();
+  EXPECT_GT(world_.collections().Progress(kTenant, kCollection, "r1")->index_bytes, 200 * 16 * 4);
+  {
+    const auto rest = world_.budget().Reserve("something else", world_.budget().total() - used - 1000);
+    ASSERT_TRUE(rest.ok()) << rest.status();
+    const absl::Status refused = world_.CreateRelease("r2", "a").status();
+    EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("collections/faq/releases/r2 needs"));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("something else"));
+    EXPECT_TRUE(absl::IsNotFound(world_.meta().GetRelease(kTenant, kCollection, "r2").status()));
+    ExpectExactAtHead();
+  }
+  world_.GoLive("r2", "a");
+  EXPECT_GT(world_.budget().used(), used);
+}
+
+TEST_F(CollectionsTest, WritersThatAddArePushedBackWhenTheMemoryBudgetIsExceeded) {
+  world_.PutMany(0, 50);
+  world_.GoLive("r1", "a");
+  {
+    const auto rest = world_.budget().Reserve("something else", world_.budget().total() - world_.budget().used());
+    ASSERT_TRUE(rest.ok()) << rest.status();
+    world_.PutMany(50, 500);
+    world_.LiveAtHead();  // What was acknowledged is indexed all the same.
+    const absl::Status status = world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert);
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--memory-budget"));
+    EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kDelete).ok());
+    ExpectExactAtHead();
+  }
+  EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert).ok());
 }
 
 TEST_F(CollectionsTest, ACollectionWithoutItsDocumentsIsDataLossAndTheOthersAreServed) {

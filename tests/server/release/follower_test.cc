@@ -44,7 +44,7 @@ class FollowerTest : public testing::Test {
   }
   void Follow(Follower& follower) {
     while (follower.cursor() < documents_->head() || !follower.caught_up()) {
-      const absl::Status status = follower.Step(documents_->head());
+      const absl::Status status = follower.Step(documents_->head(), StepSize::kLong);
       ASSERT_TRUE(status.ok()) << status;
     }
   }
@@ -98,7 +98,7 @@ TEST_F(FollowerTest, StepStopsAtTheCommitItWasGiven) {
   world_.PutMany(0, 10);
   world_.Put({{"d0", "w50"}});  // 11 replaces 1
   auto follower = Open();
-  ASSERT_TRUE(follower->Step(4).ok());
+  ASSERT_TRUE(follower->Step(4, StepSize::kLong).ok());
   EXPECT_EQ(follower->cursor(), 4);
   EXPECT_THAT(Labels(*follower), ElementsAre(1, 2, 3, 4));  // Commit 4 still has the version that 11 replaces.
   ExpectExact(*follower);
@@ -124,7 +124,7 @@ TEST_F(FollowerTest, ABuilderPassesOverWhatIsSupersededWhenItStarts) {
 TEST_F(FollowerTest, ABuilderThatWasInterruptedForgetsWhatWasReplacedTwiceMeanwhile) {
   world_.PutMany(0, 300);
   auto first = Open(/*building=*/true);
-  ASSERT_TRUE(first->Step(documents_->head()).ok());
+  ASSERT_TRUE(first->Step(documents_->head(), StepSize::kLong).ok());
   ASSERT_LT(first->cursor(), 300);
   first.reset();
   world_.Put({{"d0", "w100"}});
@@ -262,7 +262,7 @@ TEST_F(FollowerTest, ADamagedSealedDirectoryIsBuiltAgainAndNotServedUntilItIsWho
   follower = Open();
   EXPECT_FALSE(follower->caught_up());
   EXPECT_EQ(follower->cursor(), 0);
-  ASSERT_TRUE(follower->Step(documents_->head()).ok());
+  ASSERT_TRUE(follower->Step(documents_->head(), StepSize::kLong).ok());
   ASSERT_LT(follower->cursor(), 200);
   follower = Open();  // Interrupted once more: half an index is still not a whole one.
   EXPECT_FALSE(follower->caught_up());

@@ -1,6 +1,7 @@
 // Promotion: who may go live, when, and what is in memory and on disk afterwards.
 #include <atomic>
 #include <functional>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -50,9 +51,9 @@ TEST_F(PromotionTest, TheFirstReleaseIsJudgedByTheFloorsAlone) {
   Build("r1", "blind");
   const auto promoted = world_.Promote("r1");
   ASSERT_TRUE(promoted.ok()) << promoted.status();
-  EXPECT_TRUE(promoted->gate.passed);
-  EXPECT_FALSE(promoted->gate.overridden);
-  EXPECT_FALSE(promoted->gate.live.has_value());
+  EXPECT_TRUE(promoted->gate->passed);
+  EXPECT_FALSE(promoted->gate->overridden);
+  EXPECT_FALSE(promoted->gate->live.has_value());
   EXPECT_EQ(promoted->release.state, ReleaseState::kLive);
   EXPECT_TRUE(promoted->release.promote_time.has_value());
   EXPECT_FALSE(promoted->previous.has_value());
@@ -86,9 +87,14 @@ TEST_F(PromotionTest, ReplacingWithoutAnEvaluationSetIsRefusedUnlessOverridden) 
   EXPECT_EQ(LiveId(), "r1");
   const auto overridden = world_.Promote("r2", "measured elsewhere");
   ASSERT_TRUE(overridden.ok()) << overridden.status();
-  EXPECT_FALSE(overridden->gate.passed);
-  EXPECT_TRUE(overridden->gate.overridden);
-  EXPECT_EQ(overridden->gate.reason, "measured elsewhere");
+  EXPECT_FALSE(overridden->gate->passed);
+  EXPECT_TRUE(overridden->gate->overridden);
+  EXPECT_EQ(overridden->gate->override_reason, "measured elsewhere");
+  EXPECT_EQ(overridden->gate->overridden_by, "the tests");
+  EXPECT_THAT(overridden->gate->reason, HasSubstr("gate.evaluation_set")) << "what the gate said is kept";
+  ASSERT_TRUE(world_.Row("r2").gate.has_value()) << "and recorded with the release";
+  EXPECT_EQ(world_.Row("r2").gate->override_reason, "measured elsewhere");
+  EXPECT_EQ(world_.Row("r2").gate->overridden_by, "the tests");
   EXPECT_EQ(LiveId(), "r2");
   EXPECT_EQ(world_.Row("r1").state, ReleaseState::kPrevious);
 }
@@ -107,10 +113,10 @@ TEST_F(PromotionTest, AWorseReleaseIsRefusedWithTheFiguresAndABetterOnePasses) {
   Build("better", "b");
   const auto promoted = world_.Promote("better");
   ASSERT_TRUE(promoted.ok()) << promoted.status();
-  EXPECT_TRUE(promoted->gate.passed);
-  EXPECT_GT(promoted->gate.ndcg.lower, 0);
-  ASSERT_TRUE(promoted->gate.candidate && promoted->gate.live);
-  EXPECT_EQ(promoted->gate.candidate->commit, promoted->gate.live->commit);
+  EXPECT_TRUE(promoted->gate->passed);
+  EXPECT_GT(promoted->gate->ndcg.lower, 0);
+  ASSERT_TRUE(promoted->gate->candidate && promoted->gate->live);
+  EXPECT_EQ(promoted->gate->candidate->commit, promoted->gate->live->commit);
   EXPECT_EQ(world_.Row("bad").state, ReleaseState::kPrevious);
   EXPECT_EQ(world_.Row("good").state, ReleaseState::kRetired);
   ExpectExactAtHead();
@@ -124,14 +130,14 @@ TEST_F(PromotionTest, BothAreMeasuredAtTheStateOfThePromotion) {
   const int64_t head = world_.Delete({"d1", "d2", "d3"});  // Three of forty answers are gone: nDCG falls for both.
   const auto promoted = world_.Promote("r2");
   ASSERT_TRUE(promoted.ok()) << promoted.status();
-  EXPECT_EQ(promoted->gate.candidate->commit, promoted->gate.live->commit);
-  EXPECT_LE(promoted->gate.live->commit, head);
+  EXPECT_EQ(promoted->gate->candidate->commit, promoted->gate->live->commit);
+  EXPECT_LE(promoted->gate->live->commit, head);
   world_.LiveAtHead();
   Build("r3", "a");
   const auto next = world_.Promote("r3");
   ASSERT_TRUE(next.ok()) << next.status();
-  EXPECT_EQ(next->gate.live->commit, head);
-  EXPECT_NEAR(next->gate.live->metrics.ndcg_at_10, 37.0 / 40, 1e-9);
+  EXPECT_EQ(next->gate->live->commit, head);
+  EXPECT_NEAR(next->gate->live->metrics.ndcg_at_10, 37.0 / 40, 1e-9);
   EXPECT_EQ(world_.Row("r2").evaluation->commit, head) << "the newest evaluation is kept with the release";
 }
 
@@ -144,8 +150,7 @@ TEST_F(PromotionTest, RollingBackAsksNoGateAndGoesBackAndForth) {
   world_.PutMany(60, 30);
   const auto back = world_.Promote("good");
   ASSERT_TRUE(back.ok()) << back.status();
-  EXPECT_TRUE(back->gate.passed);
-  EXPECT_FALSE(back->gate.candidate.has_value());
+  EXPECT_FALSE(back->gate.has_value()) << "going back asks no gate";
   EXPECT_EQ(back->previous->id, "bad");
   ExpectExactAtHead();
   EXPECT_TRUE(world_.Promote("bad").ok()) << "the previous release is promoted without the gate";
@@ -232,8 +237,24 @@ TEST_F(PromotionTest, AfterItsRollbackWindowAReleaseRetiresAndCatchesUpWhenPromo
   EXPECT_LT(world.documents()->GetCursor("r1")->commit, world.documents()->head()) << "RETIRED follows no more";
   EXPECT_TRUE(absl::IsFailedPrecondition(world.Promote("r1").status())) << "its window has passed: the gate is asked";
   EXPECT_EQ(world.Row("r1").state, ReleaseState::kRetired);
+  ASSERT_TRUE(world.Row("r1").gate.has_value()) << "a refusal is recorded";
+  EXPECT_FALSE(world.Row("r1").gate->passed || world.Row("r1").gate->overridden);
+  EXPECT_FALSE(world.collections().Progress(kTenant, kCollection, "r1")->under_way);
+  world.PutMany(50, 2000);  // So much to catch up with that it can be watched.
+  std::atomic<bool> done{false};
+  std::set<int64_t> cursors;
+  std::thread watcher([&] {
+    while (!done) {
+      const auto progress = world.collections().Progress(kTenant, kCollection, "r1");
+      if (progress.ok() && progress->under_way) cursors.insert(progress->cursor);
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+  });
   const auto promoted = world.Promote("r1", "back again");
+  done = true;
+  watcher.join();
   ASSERT_TRUE(promoted.ok()) << promoted.status();
+  EXPECT_GT(cursors.size(), 3U) << "its cursor is seen to grow while it catches up";
   test::Oracle oracle(&world);
   for (const char* query : {"w0", "w5", "w20"})
     EXPECT_EQ(oracle.Check(test::Ask(world, *world.LiveAtHead(), query)), "");
@@ -260,7 +281,8 @@ TEST_F(PromotionTest, ACallerWhoIsGoneAtAnyMomentLeavesTheLiveReleaseLive) {
     ASSERT_LT(moments, 100);
     int asked = 0;
     const Patience patience{.gone = [&] { return asked++ >= moments; }};
-    status = world_.collections().Promote(kTenant, kCollection, "r2", etag, "over", patience, nullptr).status();
+    status = world_.collections().Promote(kTenant, kCollection, "r2", etag, {"over", "tester"}, patience, nullptr)
+                 .status();
     if (status.ok()) break;
     ASSERT_TRUE(absl::IsCancelled(status)) << status;
     EXPECT_EQ(LiveId(), "r1");
@@ -286,7 +308,7 @@ TEST_F(PromotionTest, ACancelledPromotionEndsSoonWhetherItWaitsOrEvaluates) {
   std::atomic<bool> gone = false;
   const auto promote = [&](const char* id, std::function<bool()> is_gone) {
     const Patience patience{.gone = std::move(is_gone)};
-    return world_.collections().Promote(kTenant, kCollection, id, std::nullopt, "", patience, nullptr).status();
+    return world_.collections().Promote(kTenant, kCollection, id, std::nullopt, {}, patience, nullptr).status();
   };
   absl::Status evaluates;
   std::thread first([&] { evaluates = promote("r2", [&] { return ++asked > 0 && gone; }); });

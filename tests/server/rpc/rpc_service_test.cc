@@ -128,6 +128,7 @@ class ServicesTest : public testing::Test {
                      .collections = &world_.collections(),
                      .embeddings = &world_.queue(),
                      .models = &world_.models(),
+                     .memory = &world_.budget(),
                      .pool = &pool_,
                      .data_directory = world_.directory()};
   CollectionService collections_{rooms_};

@@ -1,3 +1,5 @@
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include "server/base/status.h"
 #include "tests/server/storage/storage_fixture.h"
 
@@ -39,7 +41,7 @@ class MetaStoreReleasesTest : public MetaStoreFixture {
   }
   ReleaseState StateOf(const std::string& id) { return store_->GetRelease("t", "c", id)->state; }
   absl::StatusOr<CollectionRecord> Promote(const std::string& id, std::optional<int64_t> etag = std::nullopt) {
-    return store_->PromoteRelease("t", "c", id, etag, nullptr);
+    return store_->PromoteRelease("t", "c", id, etag, std::nullopt, nullptr);
   }
   void AddSet(const std::string& id) {
     EvaluationSetRecord set;
@@ -175,6 +177,55 @@ TEST_F(MetaStoreReleasesTest, EvaluationQueriesComeBackInOrder) {
   EXPECT_EQ(store_->ListEvaluationSets("t", "c", {1, ""})->at(0).id, "e1");
   EXPECT_EQ(store_->ListEvaluationSets("t", "c", {1, "e1"})->at(0).id, "e2");
   EXPECT_TRUE(absl::IsNotFound(store_->ReadEvaluationQueries("t", "c", "e3").status()));
+}
+
+TEST_F(MetaStoreReleasesTest, WhatTheGateSaidIsKeptWithTheRelease) {
+  AddReady("a");
+  AddReady("b");
+  GateReport refused;
+  refused.reason = "nDCG@10 is 0.1, \"its\" floor is 0.2";
+  refused.candidate = Evaluation{.evaluation_set = "e", .commit = 7, .index_recall_at_10 = 0.5};
+  refused.time = absl::FromUnixMicros(1'700'000'000'000'001);
+  ReleaseRecord release = store_->GetRelease("t", "c", "a").value();
+  release.gate = refused;
+  ASSERT_TRUE(store_->UpdateRelease(release).ok());
+  GateReport overridden = refused;
+  overridden.overridden = true;
+  overridden.override_reason = "we know better";
+  overridden.overridden_by = "ipv4:10.0.0.7:4242";
+  overridden.live = overridden.candidate;
+  overridden.ndcg = {-0.5, -0.75, 0.25};
+  ASSERT_TRUE(store_->PromoteRelease("t", "c", "b", std::nullopt, overridden, nullptr).ok());
+  Reopen();
+  const ReleaseRecord first = store_->GetRelease("t", "c", "a").value();
+  ASSERT_TRUE(first.gate.has_value());
+  EXPECT_FALSE(first.gate->passed || first.gate->overridden);
+  EXPECT_EQ(first.gate->reason, refused.reason);
+  EXPECT_EQ(first.gate->candidate->commit, 7);
+  EXPECT_FALSE(first.gate->live.has_value());
+  EXPECT_EQ(first.gate->time, refused.time);
+  const ReleaseRecord second = store_->GetRelease("t", "c", "b").value();
+  ASSERT_TRUE(second.gate.has_value());
+  EXPECT_TRUE(second.gate->overridden);
+  EXPECT_EQ(second.gate->override_reason, "we know better");
+  EXPECT_EQ(second.gate->overridden_by, "ipv4:10.0.0.7:4242");
+  EXPECT_EQ(second.gate->ndcg.lower, -0.75);
+  // A promotion that asks no gate leaves what was said before.
+  ASSERT_TRUE(Promote("a").ok());
+  ASSERT_TRUE(Promote("b").ok());
+  EXPECT_TRUE(store_->GetRelease("t", "c", "b")->gate->overridden);
+}
+
+TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
+  AddReady("a");
+  store_.reset();
+  {
+    SQLite::Database first_format(File("meta.db").string(), SQLite::OPEN_READWRITE);
+    first_format.exec("ALTER TABLE releases DROP COLUMN gate; PRAGMA user_version = 1");
+  }
+  Reopen();
+  EXPECT_EQ(StateOf("a"), ReleaseState::kReady);
+  EXPECT_FALSE(store_->GetRelease("t", "c", "a")->gate.has_value());
 }
 
 TEST_F(MetaStoreReleasesTest, DeleteCollectionTakesItsSetsAndReleasesAlong) {
