@@ -57,10 +57,13 @@ ABSL_FLAG(std::string, model_import_dir, "", "directory below which ImportModel 
 ABSL_FLAG(std::string, trainer_binary, "", "tandem-trainer; empty: the one beside tandemd");
 ABSL_FLAG(int32_t, threads, 0, "threads of one forward pass; 0: one per core");
 ABSL_FLAG(int32_t, trainer_threads, 0, "threads of the trainer, which runs at idle priority; 0: one per core");
-ABSL_FLAG(tandem::ByteCount, memory_budget, {}, "memory of loaded models, like 8GiB; 0: half of the machine's");
+ABSL_FLAG(tandem::ByteCount, memory_budget, {},
+          "memory of loaded models and of releases' indexes, like 8GiB; 0: half of the machine's");
 ABSL_FLAG(tandem::ByteCount, trainer_memory, {},
           "resident memory at which the trainer is killed, like 8GiB; 0: no limit");
 ABSL_FLAG(int32_t, max_queued_calls, 1024, "calls that may wait for a thread; more get RESOURCE_EXHAUSTED");
+ABSL_FLAG(int64_t, max_lag, 1'000'000,
+          "commits that a collection's live release may be behind before writes get RESOURCE_EXHAUSTED");
 ABSL_FLAG(int64_t, seal_fresh, 20'000, "vectors in the fresh part of an index above which it is sealed again");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30), "how long calls may go on after SIGTERM");
 ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error");
@@ -70,8 +73,8 @@ namespace {
 
 constexpr std::string_view kFlags[] = {"listen",         "port_file",        "data_dir",        "model_import_dir",
                                        "trainer_binary", "threads",          "trainer_threads", "memory_budget",
-                                       "trainer_memory", "max_queued_calls", "seal_fresh",      "drain_timeout",
-                                       "log_level"};
+                                       "trainer_memory", "max_queued_calls", "max_lag",         "seal_fresh",
+                                       "drain_timeout",  "log_level"};
 
 // What else begins with TANDEM_: for deploy/setup.sh (DEPS, JOBS), the CLI, its completion and the tests; and what
 // Kubernetes sets in every pod beside a service that is called tandem.
@@ -149,6 +152,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
   RETURN_IF_ERROR(CheckFlag("threads", absl::GetFlag(FLAGS_threads), 0, 1024));
   RETURN_IF_ERROR(CheckFlag("trainer-threads", absl::GetFlag(FLAGS_trainer_threads), 0, 1024));
   RETURN_IF_ERROR(CheckFlag("max-queued-calls", absl::GetFlag(FLAGS_max_queued_calls), 1, 1'000'000));
+  RETURN_IF_ERROR(CheckFlag("max-lag", absl::GetFlag(FLAGS_max_lag), 1, INT64_MAX));
   RETURN_IF_ERROR(CheckFlag("seal-fresh", absl::GetFlag(FLAGS_seal_fresh), 1, INT64_MAX));
   ServerFlags flags{.listen = absl::GetFlag(FLAGS_listen),
                     .port_file = absl::GetFlag(FLAGS_port_file),
@@ -160,6 +164,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
                     .memory_budget_bytes = absl::GetFlag(FLAGS_memory_budget).bytes,
                     .trainer_memory_bytes = absl::GetFlag(FLAGS_trainer_memory).bytes,
                     .max_queued_calls = absl::GetFlag(FLAGS_max_queued_calls),
+                    .max_lag = absl::GetFlag(FLAGS_max_lag),
                     .seal_fresh = absl::GetFlag(FLAGS_seal_fresh),
                     .drain_timeout = absl::GetFlag(FLAGS_drain_timeout),
                     .log_level = absl::GetFlag(FLAGS_log_level)};

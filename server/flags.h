@@ -21,6 +21,7 @@ struct ServerFlags {
   int64_t memory_budget_bytes = 0;
   int64_t trainer_memory_bytes = 0;  // 0: no limit.
   int max_queued_calls = 0;
+  int64_t max_lag = 0;
   int64_t seal_fresh = 0;
   absl::Duration drain_timeout;
   std::string log_level;

@@ -124,6 +124,7 @@ absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* serv
   ReleaseOptions release_options;
   release_options.data_directory = flags.data_directory;
   release_options.index_threads = flags.threads;
+  release_options.max_lag = flags.max_lag;
   release_options.seal_fresh = flags.seal_fresh;
   server->collections = std::make_unique<Collections>(release_options, server->meta.get(), server->models.get(),
                                                       server->embeddings.get(), server->memory.get());

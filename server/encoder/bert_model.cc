@@ -85,10 +85,14 @@ void BertModel::FuseQueryKeyValue(Layer& layer) {
   }
 }
 
-torch::Tensor BertModel::Forward(const PackedTokens& tokens, const DropoutSource* dropout) const {
+torch::Tensor BertModel::Forward(const PackedTokens& tokens, const DropoutSource* dropout,
+                                 const std::function<void()>& between_layers) const {
   const Masks masks{.source = dropout, .tokens = &tokens};
   torch::Tensor hidden = Embeddings(tokens, masks);
-  for (int64_t i = 0; i < config_.layers; ++i) hidden = RunLayer(i, hidden, tokens, masks);
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    if (between_layers != nullptr) between_layers();
+    hidden = RunLayer(i, hidden, tokens, masks);
+  }
   return hidden;
 }
 

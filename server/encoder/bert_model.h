@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <torch/torch.h>
@@ -21,7 +22,8 @@ class BertModel {
   BertModel(const BertConfig& config, std::vector<torch::Tensor> values);
 
   // Last hidden state [tokens, hidden]. See TextModel::Forward.
-  torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout) const;
+  torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout,
+                        const std::function<void()>& between_layers = nullptr) const;
 
   // Leaf tensors that require gradients, in the order of ExpectedTensors. Change them in place only (`add_`, `copy_`):
   // query, key and value of a layer are windows into one matrix, which the forward pass without autograd multiplies by

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -20,8 +21,9 @@ namespace {
 // chunk.
 constexpr absl::Duration kInteractiveMemory = absl::Seconds(1);
 
-// With both kinds waiting, every so many interactive batches one bulk chunk goes, so that bulk work never stands still.
-constexpr int kInteractiveBatchesPerBulk = 4;
+// With both kinds waiting, interactive work gets at most this much more of the thread's time than bulk work, which so
+// never stands still: a search now and then goes at once, an endless row of them gets half of the time.
+constexpr absl::Duration kInteractiveLead = absl::Milliseconds(30);
 
 // One call of Embed. Owned by its caller's stack; in a queue until its last text has been taken.
 struct Call {
@@ -57,6 +59,7 @@ struct Line {
 struct Batch {
   std::shared_ptr<const Encoder> encoder;
   std::vector<Part> parts;
+  EmbeddingPriority priority = EmbeddingPriority::kInteractive;
 };
 
 }  // namespace
@@ -69,6 +72,10 @@ struct EmbeddingQueue::Rep {
     return stopping || !interactive.calls.empty() || !bulk.calls.empty();
   }
   Batch NextBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Compute(const Batch& batch, const std::function<void()>& between_layers);
+  void ComputeInteractive(const Batch& batch);
+  void ComputeBulk(const Batch& batch);
+  void GiveWay(absl::Time* bulk_since);
   void Finish(const Batch& batch, const absl::StatusOr<std::vector<float>>& vectors)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status Admit(int64_t texts, EmbeddingPriority priority, absl::Time deadline)
@@ -81,8 +88,9 @@ struct EmbeddingQueue::Rep {
   absl::Mutex mutex;
   Line interactive ABSL_GUARDED_BY(mutex), bulk ABSL_GUARDED_BY(mutex);
   absl::Time last_interactive ABSL_GUARDED_BY(mutex) = absl::InfinitePast();
-  int interactive_batches ABSL_GUARDED_BY(mutex) = 0;  // Since the last bulk chunk.
-  int64_t callers ABSL_GUARDED_BY(mutex) = 0;          // Inside Embed.
+  // Time that interactive batches had while bulk work waited, less what bulk work had since; at least 0.
+  absl::Duration lead ABSL_GUARDED_BY(mutex);
+  int64_t callers ABSL_GUARDED_BY(mutex) = 0;  // Inside Embed.
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::thread thread;
 };
@@ -149,27 +157,60 @@ void EmbeddingQueue::Rep::Run() {
       batch = NextBatch();
     }
     if (batch.parts.empty()) continue;
-    std::vector<const TokenizedText*> texts;
-    for (const Part& part : batch.parts) {
-      for (size_t i = part.begin; i < part.end; ++i) texts.push_back(&part.call->texts[i]);
-    }
-    const absl::StatusOr<std::vector<float>> vectors = batch.encoder->Embed(texts);
-    const absl::MutexLock lock(&mutex);
-    Finish(batch, vectors);
+    batch.priority == EmbeddingPriority::kInteractive ? ComputeInteractive(batch) : ComputeBulk(batch);
   }
+}
+
+void EmbeddingQueue::Rep::Compute(const Batch& batch, const std::function<void()>& between_layers) {
+  std::vector<const TokenizedText*> texts;
+  for (const Part& part : batch.parts) {
+    for (size_t i = part.begin; i < part.end; ++i) texts.push_back(&part.call->texts[i]);
+  }
+  const absl::StatusOr<std::vector<float>> vectors = batch.encoder->Embed(texts, between_layers);
+  const absl::MutexLock lock(&mutex);
+  Finish(batch, vectors);
+}
+
+void EmbeddingQueue::Rep::ComputeInteractive(const Batch& batch) {
+  const absl::Time begin = absl::Now();
+  Compute(batch, nullptr);
+  const absl::MutexLock lock(&mutex);
+  lead += absl::Now() - begin;
+}
+
+void EmbeddingQueue::Rep::ComputeBulk(const Batch& batch) {
+  absl::Time since = absl::Now();
+  Compute(batch, [&] { GiveWay(&since); });
+  const absl::MutexLock lock(&mutex);
+  lead = std::max(lead - (absl::Now() - since), absl::ZeroDuration());
+}
+
+// Between two layers of a bulk chunk: what waits goes first, unless bulk work is due.
+void EmbeddingQueue::Rep::GiveWay(absl::Time* bulk_since) {
+  Batch batch;
+  {
+    const absl::MutexLock lock(&mutex);
+    const absl::Time now = absl::Now();
+    lead = std::max(lead - (now - *bulk_since), absl::ZeroDuration());
+    *bulk_since = now;
+    if (stopping || lead > kInteractiveLead) return;
+    DropLate(interactive);
+    batch = Take(interactive, options.interactive_tokens);
+  }
+  if (batch.parts.empty()) return;
+  ComputeInteractive(batch);
+  *bulk_since = absl::Now();
 }
 
 Batch EmbeddingQueue::Rep::NextBatch() {
   DropLate(interactive);
   DropLate(bulk);
-  const bool bulk_is_due = !bulk.calls.empty() && interactive_batches >= kInteractiveBatchesPerBulk;
-  if (!interactive.calls.empty() && !bulk_is_due) {
-    interactive_batches = bulk.calls.empty() ? 0 : interactive_batches + 1;
-    return Take(interactive, options.batch_tokens);
-  }
-  interactive_batches = 0;
-  const bool short_chunk = !interactive.calls.empty() || absl::Now() - last_interactive < kInteractiveMemory;
-  return Take(bulk, short_chunk ? std::min(options.bulk_chunk_tokens, options.batch_tokens) : options.batch_tokens);
+  if (bulk.calls.empty()) lead = absl::ZeroDuration();
+  if (!interactive.calls.empty() && lead <= kInteractiveLead) return Take(interactive, options.interactive_tokens);
+  const bool beside = !interactive.calls.empty() || absl::Now() - last_interactive < kInteractiveMemory;
+  Batch batch = Take(bulk, beside ? options.bulk_tokens_beside_interactive : options.bulk_tokens);
+  batch.priority = EmbeddingPriority::kBulk;
+  return batch;
 }
 
 void EmbeddingQueue::Rep::Finish(const Batch& batch, const absl::StatusOr<std::vector<float>>& vectors) {

@@ -75,11 +75,12 @@ absl::StatusOr<std::vector<TokenizedText>> Encoder::Tokenize(std::span<const std
                                          contract().truncation_side);
 }
 
-absl::StatusOr<std::vector<float>> Encoder::Embed(std::span<const TokenizedText* const> texts) const {
+absl::StatusOr<std::vector<float>> Encoder::Embed(std::span<const TokenizedText* const> texts,
+                                                  const std::function<void()>& between_layers) const {
   RETURN_IF_ERROR(CheckLengths(texts, rep_->model->max_positions()));
   return GuardTorch("embed", [&]() -> absl::StatusOr<std::vector<float>> {
     const c10::InferenceMode inference;
-    const torch::Tensor vectors = rep_->model->Forward(Pack(texts), /*dropout=*/nullptr).contiguous();
+    const torch::Tensor vectors = rep_->model->Forward(Pack(texts), /*dropout=*/nullptr, between_layers).contiguous();
     const float* const values = vectors.const_data_ptr<float>();
     return std::vector<float>(values, values + vectors.numel());
   });

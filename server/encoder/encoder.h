@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,8 +39,10 @@ class Encoder {
   absl::StatusOr<std::vector<TokenizedText>> Tokenize(std::span<const std::string> texts, InputRole role) const;
 
   // One forward pass over packed tokens: texts.size() x dimensions floats, row-major, pooled and normalised as
-  // the contract says. Called by one thread at a time, the one that owns torch (EmbeddingQueue).
-  absl::StatusOr<std::vector<float>> Embed(std::span<const TokenizedText* const> texts) const;
+  // the contract says. Called by one thread at a time, the one that owns torch (EmbeddingQueue), which may call it
+  // again from `between_layers`: that runs before each layer, when not null.
+  absl::StatusOr<std::vector<float>> Embed(std::span<const TokenizedText* const> texts,
+                                           const std::function<void()>& between_layers = nullptr) const;
 
  private:
   struct Rep;

@@ -41,8 +41,8 @@ struct ModelCache::Rep {
   bool DropLeastUsed();
   // The encoder, when it is loaded; null when the caller is to load it: then its slot is there, loading.
   std::shared_ptr<const Encoder> FindOrBegin(const std::string& key);
-  absl::StatusOr<std::shared_ptr<const Encoder>> Load(const std::string& key);
-  absl::StatusOr<std::shared_ptr<const Encoder>> Read(const std::string& key);
+  absl::StatusOr<std::shared_ptr<const Encoder>> Load(const std::string& key, Admission admission);
+  absl::StatusOr<std::shared_ptr<const Encoder>> Read(const std::string& key, Admission admission);
 
   MemoryBudget* const budget;
   int64_t evictor = 0;
@@ -79,11 +79,11 @@ std::shared_ptr<const Encoder> ModelCache::Rep::FindOrBegin(const std::string& k
 }
 
 // Reserves before it reads the weights.
-absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Read(const std::string& key) {
+absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Read(const std::string& key, Admission admission) {
   ASSIGN_OR_RETURN(const ModelDirectory directory, OpenModelDirectory(key));
   auto model = std::make_shared<LoadedModel>();
   const int64_t bytes = EncoderMemory(directory);
-  ASSIGN_OR_RETURN(model->memory, budget->Reserve(NameOf(key), bytes));
+  ASSIGN_OR_RETURN(model->memory, budget->Reserve(NameOf(key), bytes, admission));
   {
     const absl::MutexLock lock(&mutex);
     slots[key].bytes = bytes;
@@ -93,8 +93,8 @@ absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Read(const std::
 }
 
 // The slot is there and loading.
-absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Load(const std::string& key) {
-  absl::StatusOr<std::shared_ptr<const Encoder>> encoder = Read(key);
+absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Rep::Load(const std::string& key, Admission admission) {
+  absl::StatusOr<std::shared_ptr<const Encoder>> encoder = Read(key, admission);
   const absl::MutexLock lock(&mutex);
   Slot& slot = slots[key];
   if (!encoder.ok() || slot.forgotten) {
@@ -113,10 +113,11 @@ ModelCache::ModelCache(MemoryBudget* budget) : rep_(std::make_unique<Rep>(budget
 
 ModelCache::~ModelCache() { rep_->budget->RemoveEvictor(rep_->evictor); }
 
-absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Get(const std::filesystem::path& directory) {
+absl::StatusOr<std::shared_ptr<const Encoder>> ModelCache::Get(const std::filesystem::path& directory,
+                                                               Admission admission) {
   const std::string key = directory.lexically_normal().string();
   if (std::shared_ptr<const Encoder> loaded = rep_->FindOrBegin(key); loaded != nullptr) return loaded;
-  return rep_->Load(key);
+  return rep_->Load(key, admission);
 }
 
 void ModelCache::Forget(const std::filesystem::path& directory) {

@@ -22,7 +22,8 @@ class ModelCache {
   // RESOURCE_EXHAUSTED with the numbers when the model does not fit beside what is in use. The budget knows it by the
   // last two parts of the directory: models/<model>/revisions/<revision>. REQUIRES: the caller holds no lock that an
   // evictor of the budget takes.
-  absl::StatusOr<std::shared_ptr<const Encoder>> Get(const std::filesystem::path& directory);
+  absl::StatusOr<std::shared_ptr<const Encoder>> Get(const std::filesystem::path& directory,
+                                                     Admission admission = Admission::kIfItFits);
   // The files of the directory are gone: what Get gives from now on is read from it anew. Calls that hold the encoder,
   // or that load it now, keep it, and its memory counts until they let go of it.
   void Forget(const std::filesystem::path& directory);

@@ -147,11 +147,13 @@ std::filesystem::path TextModel::weights_file() const {
   return (rep_->transformer / "model.safetensors").lexically_normal();
 }
 
-torch::Tensor TextModel::Forward(const PackedTokens& tokens, const DropoutSource* dropout) {
+torch::Tensor TextModel::Forward(const PackedTokens& tokens, const DropoutSource* dropout,
+                                 const std::function<void()>& between_layers) {
   TORCH_CHECK(dropout == nullptr || static_cast<int64_t>(dropout->examples.size()) == tokens.texts(),
               "DropoutSource: one example key for each of ", tokens.texts(), " texts");
   if (tokens.texts() == 0) return torch::empty({0, rep_->contract.dimensions});
-  const torch::Tensor pooled = Pool(rep_->bert->Forward(tokens, dropout), tokens, rep_->contract.pooling);
+  const torch::Tensor pooled =
+      Pool(rep_->bert->Forward(tokens, dropout, between_layers), tokens, rep_->contract.pooling);
   return rep_->contract.normalize ? Normalized(pooled) : pooled;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,9 +51,10 @@ class TextModel {
   std::filesystem::path weights_file() const;  // Where Save writes the weights, below its directory.
 
   // [texts, dimensions] float32, pooled and (contract.normalize) brought to length 1. With `dropout` the model's own
-  // rates (config.json) are applied; without it none. Autograd records unless the caller holds a NoGradGuard. Throws
-  // c10::Error.
-  torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout);
+  // rates (config.json) are applied; without it none. `between_layers`, when not null, runs before each layer. Autograd
+  // records unless the caller holds a NoGradGuard. Throws c10::Error.
+  torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout,
+                        const std::function<void()>& between_layers = nullptr);
 
   // In a fixed order, named as in model.safetensors.
   std::vector<std::pair<std::string, torch::Tensor>> NamedParameters() const;

@@ -190,10 +190,10 @@ absl::Status Follower::NoteCaughtUp() {
   return absl::OkStatus();
 }
 
-absl::Status Follower::Step(int64_t up_to, StepSize size) {
+absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority priority) {
   if (!pending_) {
     if (cursor() >= up_to) return NoteCaughtUp();
-    ASSIGN_OR_RETURN(pending_, Embed(up_to, size));
+    ASSIGN_OR_RETURN(pending_, Embed(up_to, size, priority));
   }
   RETURN_IF_ERROR(Commit(*pending_));
   {
@@ -209,7 +209,7 @@ absl::Status Follower::Step(int64_t up_to, StepSize size) {
 // A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded;
 // the version that it replaced is removed all the same. Only a build that began at commit 0 may have the store leave
 // such versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
-absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size) {
+absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size, EmbeddingPriority priority) {
   const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
   const StepLimit& limit = size == StepSize::kShort ? kShortStep : kLongStep;
   ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
@@ -229,8 +229,8 @@ absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size) {
     texts.push_back(std::move(version.text));
   }
   if (texts.empty()) return batch;
-  ASSIGN_OR_RETURN(EmbeddedTexts embedded, queue_->Embed(release_->encoder, texts, InputRole::kDocument,
-                                                         EmbeddingPriority::kBulk, absl::InfiniteFuture()));
+  ASSIGN_OR_RETURN(EmbeddedTexts embedded, queue_->Embed(release_->encoder, texts, InputRole::kDocument, priority,
+                                                         absl::InfiniteFuture()));
   const auto odd = std::find_if_not(embedded.vectors.begin(), embedded.vectors.end(),
                                     [](float value) { return std::isfinite(value); });
   if (odd != embedded.vectors.end()) {

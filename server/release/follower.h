@@ -58,7 +58,7 @@ class Follower {
   bool rebuilding() const { return !caught_up() && directory_.Rebuilding(); }
 
   // Follows by one batch, not past `up_to`. After an error the same step is tried again by the next call.
-  absl::Status Step(int64_t up_to, StepSize size);
+  absl::Status Step(int64_t up_to, StepSize size, EmbeddingPriority priority = EmbeddingPriority::kBulk);
 
   // Whether the fresh part or the tombstones have grown so far that sealing pays.
   bool WantsSeal() const;
@@ -88,7 +88,7 @@ class Follower {
   absl::Status ReplayStored(int64_t cursor);
   absl::Status StartAgain(const absl::Status& reason);
   absl::Status StartBuilding();
-  absl::StatusOr<Batch> Embed(int64_t up_to, StepSize size);
+  absl::StatusOr<Batch> Embed(int64_t up_to, StepSize size, EmbeddingPriority priority);
   absl::Status Commit(Batch& batch);
   absl::Status NoteCaughtUp();
   std::string Name() const;

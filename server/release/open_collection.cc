@@ -19,7 +19,7 @@ constexpr absl::Duration kLongestRetry = absl::Seconds(30);
 constexpr int kBuildStepTries = 5;  // A build that fails so often in a row is given up; others try for ever.
 constexpr int kCandidateSteps = 2;  // A promotion's candidate takes so many for one of the live release.
 constexpr absl::Duration kAdmitRetry = absl::Seconds(1);
-constexpr int64_t kRollbackLag = 32;  // Commits that the previous release may be behind the live one: one short step.
+constexpr int64_t kRollbackLag = 8;  // Commits that the previous release may be behind the live one, and one short step.
 
 absl::Duration RetryDelayAfter(int failures) {
   return std::min(absl::Milliseconds(100) * (1 << std::min(failures, 10)), kLongestRetry);
@@ -165,7 +165,7 @@ void OpenCollection::FollowLoop() {
       documents_->WaitForCommitAfter(head, kIdle);
       continue;
     }
-    EndStep(turn.followed, turn.followed->follower->Step(turn.up_to, turn.size));
+    EndStep(turn.followed, turn.followed->follower->Step(turn.up_to, turn.size, turn.priority));
   }
 }
 
@@ -216,7 +216,10 @@ OpenCollection::Turn OpenCollection::NextTurn(int64_t head) {
     best = rank;
   }
   if (next.followed != nullptr) {
-    candidate_steps_ = promoting_ && next.followed->follower->release()->id == promoting_id_ ? candidate_steps_ + 1 : 0;
+    const bool candidate = promoting_ && next.followed->follower->release()->id == promoting_id_;
+    candidate_steps_ = candidate ? candidate_steps_ + 1 : 0;
+    // The live release is kept still for it: a few documents, that searches may wait for.
+    if (candidate && holding_live_) next.priority = EmbeddingPriority::kInteractive;
   }
   return next;
 }

@@ -94,6 +94,7 @@ class OpenCollection {
     FollowedPtr followed;  // Null: nothing to do.
     int64_t up_to = 0;
     StepSize size = StepSize::kShort;
+    EmbeddingPriority priority = EmbeddingPriority::kBulk;
   };
 
   // open_collection.cc

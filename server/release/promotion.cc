@@ -16,9 +16,9 @@
 namespace tandem {
 namespace {
 
-// The live release is kept still while the candidate comes level; two steps of the candidate are about as long as a
-// writer's document may then wait.
-constexpr int64_t kNearCommits = 256;
+// The live release is kept still while the candidate comes level, so that what is written then waits to be found. The
+// candidate gets two steps for one of the live release, so it comes as near as this under any load.
+constexpr int64_t kNearCommits = 32;
 
 // What a promotion that could not wait any longer says.
 absl::Status GivenUp(const Patience& patience, std::string_view release, std::string_view what) {

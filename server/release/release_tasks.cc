@@ -11,6 +11,7 @@
 #include "server/base/files.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/base/thread_priority.h"
 #include "server/release/evaluation.h"
 #include "server/release/open_collection.h"
 #include "server/storage/release_state.h"
@@ -160,6 +161,7 @@ void OpenCollection::ScheduleTasks() {
 }
 
 void OpenCollection::TaskLoop() {
+  GiveWay();  // Building a graph takes every core that searches leave.
   while (true) {
     FollowedPtr followed;
     {

@@ -84,6 +84,30 @@ TEST_F(EventLogTest, DamageBeforeTheLastLineIsDataLoss) {
   EXPECT_EQ(EventWriter::Open(path_, 2).status().code(), absl::StatusCode::kDataLoss);
 }
 
+// Blocks that were written and not synced may be lost while later ones are there.
+TEST_F(EventLogTest, WhatLiesBehindBlocksThatAPowerCutLostIsCutOff) {
+  Write(1, 9);
+  const std::string whole = Bytes();
+  const size_t fourth_line = [&] {
+    size_t begin = 0;
+    for (int i = 0; i < 3; ++i) begin = whole.find('\n', begin) + 1;
+    return begin;
+  }();
+  // From the start of a line, from within it, over its end.
+  for (const auto& [begin, size] :
+       {std::pair{fourth_line, size_t{20}}, {fourth_line + 30, size_t{10}}, {fourth_line + 30, size_t{100}}}) {
+    std::string bytes = whole;
+    bytes.replace(begin, size, size, '\0');
+    ASSERT_TRUE(WriteFileDurably(path_, bytes).ok());
+    EventReader reader(path_);
+    EXPECT_EQ(reader.ReadNew()->size(), 3u);
+    EXPECT_FALSE(reader.more());
+    Write(2, 1);
+    EXPECT_EQ(reader.ReadNew()->size(), 1u);
+    EXPECT_EQ(reader.last_sequence(), 4);
+  }
+}
+
 TEST_F(EventLogTest, MissingRecordIsDataLoss) {
   Write(1, 3);
   std::string bytes = Bytes();

@@ -107,6 +107,17 @@ TEST(MemoryBudgetTest, WhatIsForcedMayExceedTheBudgetAndThenDemandsAreRefused) {
   EXPECT_TRUE(budget.Reserve("c", 70 * kMiB).ok());
 }
 
+TEST(MemoryBudgetTest, WhatServedBeforeIsAdmittedAlwaysAndDropsWhatIsIdle) {
+  MemoryBudget budget(100 * kMiB);
+  const MemoryReservation a = Reserved(&budget, "a", 80 * kMiB);
+  IdleThings idle(&budget, 2);
+  const absl::StatusOr<MemoryReservation> live = budget.Reserve("live", 30 * kMiB, Admission::kAlways);
+  ASSERT_TRUE(live.ok()) << live.status();
+  EXPECT_EQ(idle.left(), 0);
+  EXPECT_EQ(budget.used(), 110 * kMiB);
+  EXPECT_TRUE(budget.over());
+}
+
 TEST(MemoryBudgetTest, IdleThingsLeaveOnlyUntilTheDemandFits) {
   MemoryBudget budget(100 * kMiB);
   IdleThings idle(&budget, 5);

@@ -47,7 +47,7 @@ std::vector<std::string> ManyTexts(int first, int count) {
 TEST(EmbeddingQueueTest, TextsOfConcurrentCallsKeepTheirPlaces) {
   const auto encoder = Tiny();
   ASSERT_NE(encoder, nullptr);
-  EmbeddingQueue queue({.batch_tokens = 100, .bulk_chunk_tokens = 30});
+  EmbeddingQueue queue({.interactive_tokens = 100, .bulk_tokens = 100, .bulk_tokens_beside_interactive = 30});
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 8; ++thread) {
     threads.emplace_back([&, thread] {
@@ -102,7 +102,7 @@ TEST(EmbeddingQueueTest, CallsOfDifferentModelsAreNotMixed) {
 TEST(EmbeddingQueueTest, InteractiveTextsOvertakeBulkWork) {
   const auto encoder = LoadOrDie(TANDEM_TEST_MODEL_DIR);
   ASSERT_NE(encoder, nullptr);
-  EmbeddingQueue queue({.batch_tokens = 1024});
+  EmbeddingQueue queue({});
   std::atomic<bool> bulk_done = false;
   std::thread bulk([&] {
     EXPECT_TRUE(queue.Embed(encoder, LongTexts(100), InputRole::kDocument, kBulk, absl::InfiniteFuture()).ok());
@@ -117,12 +117,61 @@ TEST(EmbeddingQueueTest, InteractiveTextsOvertakeBulkWork) {
   bulk.join();
 }
 
+TEST(EmbeddingQueueTest, InteractiveWorkGoesBetweenTheLayersOfABulkChunk) {
+  const auto encoder = LoadOrDie(TANDEM_TEST_MODEL_DIR);
+  ASSERT_NE(encoder, nullptr);
+  constexpr int kAll = 1 << 20;  // All of the bulk call is one chunk.
+  EmbeddingQueue queue({.bulk_tokens = kAll, .bulk_tokens_beside_interactive = kAll});
+  std::atomic<bool> bulk_done = false;
+  absl::StatusOr<EmbeddedTexts> beside, alone;
+  const std::vector<std::string> texts = LongTexts(32);
+  std::thread bulk([&] {
+    beside = queue.Embed(encoder, texts, InputRole::kDocument, kBulk, absl::InfiniteFuture());
+    bulk_done = true;
+  });
+  absl::SleepFor(absl::Milliseconds(100));
+  const std::vector<std::string> query = {"short"};
+  const auto first = queue.Embed(encoder, query, InputRole::kQuery, kInteractive, absl::InfiniteFuture());
+  EXPECT_FALSE(bulk_done);
+  bulk.join();
+  ASSERT_TRUE(first.ok() && beside.ok()) << first.status() << beside.status();
+  // Neither has changed the other.
+  alone = queue.Embed(encoder, texts, InputRole::kDocument, kBulk, absl::InfiniteFuture());
+  EXPECT_EQ(beside->vectors, alone->vectors);
+  EXPECT_EQ(first->vectors,
+            queue.Embed(encoder, query, InputRole::kQuery, kInteractive, absl::InfiniteFuture())->vectors);
+}
+
+TEST(EmbeddingQueueTest, AnEndlessRowOfInteractiveCallsDoesNotStarveBulkWork) {
+  const auto encoder = LoadOrDie(TANDEM_TEST_MODEL_DIR);
+  ASSERT_NE(encoder, nullptr);
+  EmbeddingQueue queue({});
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> searchers;
+  for (int i = 0; i < 4; ++i) {
+    searchers.emplace_back([&] {
+      const std::vector<std::string> query = {"some words that are asked for all the time"};
+      while (!stop) {
+        EXPECT_TRUE(queue.Embed(encoder, query, InputRole::kQuery, kInteractive, absl::InfiniteFuture()).ok());
+      }
+    });
+  }
+  absl::SleepFor(absl::Milliseconds(200));
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status status =
+        queue.Embed(encoder, LongTexts(4), InputRole::kDocument, kBulk, absl::Now() + absl::Minutes(2)).status();
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  stop = true;
+  for (std::thread& searcher : searchers) searcher.join();
+}
+
 TEST(EmbeddingQueueTest, ADeadlineThatPassesBeforeTheStartEndsTheCall) {
   const auto encoder = LoadOrDie(TANDEM_TEST_MODEL_DIR);
   ASSERT_NE(encoder, nullptr);
   EmbeddingQueue queue({});
-  std::thread bulk([&] {
-    EXPECT_TRUE(queue.Embed(encoder, LongTexts(64), InputRole::kDocument, kBulk, absl::InfiniteFuture()).ok());
+  std::thread first([&] {  // Interactive: nothing goes between its layers.
+    EXPECT_TRUE(queue.Embed(encoder, LongTexts(64), InputRole::kDocument, kInteractive, absl::InfiniteFuture()).ok());
   });
   absl::SleepFor(absl::Milliseconds(200));
   const std::vector<std::string> query = {"short"};
@@ -132,7 +181,7 @@ TEST(EmbeddingQueueTest, ADeadlineThatPassesBeforeTheStartEndsTheCall) {
   }
   // The line is clean afterwards.
   EXPECT_TRUE(queue.Embed(encoder, query, InputRole::kQuery, kInteractive, absl::InfiniteFuture()).ok());
-  bulk.join();
+  first.join();
 }
 
 TEST(EmbeddingQueueTest, TooManyInteractiveTextsAreRefusedWithARetryDelay) {
@@ -148,7 +197,7 @@ TEST(EmbeddingQueueTest, TooManyInteractiveTextsAreRefusedWithARetryDelay) {
 }
 
 TEST(EmbeddingQueueTest, BulkCallsWaitForRoom) {
-  EmbeddingQueue queue({.batch_tokens = 60, .max_queued_texts = 4});
+  EmbeddingQueue queue({.bulk_tokens = 60, .max_queued_texts = 4});
   const auto encoder = Tiny();
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
@@ -174,7 +223,7 @@ TEST(EmbeddingQueueTest, ATextThatIsNotUtf8FailsItsCallOnly) {
 TEST(EmbeddingQueueTest, CallsThatWaitWhenTheQueueEndsAreUnavailable) {
   const auto encoder = LoadOrDie(TANDEM_TEST_MODEL_DIR);
   ASSERT_NE(encoder, nullptr);
-  auto queue = std::make_unique<EmbeddingQueue>(EmbeddingQueueOptions{.batch_tokens = 512});
+  auto queue = std::make_unique<EmbeddingQueue>(EmbeddingQueueOptions{.bulk_tokens = 512});
   absl::Status status;
   std::thread bulk([&] {
     status = queue->Embed(encoder, LongTexts(400), InputRole::kDocument, kBulk, absl::InfiniteFuture()).status();

@@ -56,8 +56,15 @@ TEST(ModelCacheTest, AModelInUseStaysAndTheRefusalHasTheNumbers) {
                                    " of memory, but " + FormatMemory(BytesOf("mean")) + " of the budget of " +
                                    FormatMemory(total) + " are in use (models/tiny/revisions/mean " +
                                    FormatMemory(BytesOf("mean")) + "): free some or raise --memory-budget");
+  {
+    const auto served_before = cache.Get(GoldenPath("tiny/plain"), Admission::kAlways);
+    ASSERT_TRUE(served_before.ok()) << served_before.status();
+    EXPECT_TRUE(budget.over());
+  }
   held = absl::CancelledError();
+  cache.Forget(GoldenPath("tiny/plain"));
   EXPECT_TRUE(cache.Get(GoldenPath("tiny/plain")).ok());
+  EXPECT_FALSE(budget.over());
 }
 
 TEST(ModelCacheTest, AnotherUserOfTheBudgetGetsTheMemoryOfIdleModels) {

@@ -311,14 +311,14 @@ TEST_F(CollectionsTest, ThePreviousReleaseStaysCloseBehindWhileWritersFloodTheLo
   for (int i = 0; i < 20; ++i) world_.PutMany(i * 100, 100);
   int64_t most = 0, samples = 0;
   while ((*Live())->index->snapshot()->commit() < world_.documents()->head()) {
-    // The live one is read last: what it gains between the two reads is not the previous one's lag.
+    // The live one is read first: what it gains between the two reads is not the previous one's lag.
     const int64_t live = (*Live())->index->snapshot()->commit();
     const int64_t previous = world_.collections().Progress(kTenant, kCollection, "r1")->cursor;
     most = std::max(most, live - previous);
     ++samples;
   }
   EXPECT_GT(samples, 20);
-  EXPECT_LE(most, 64) << "the lag that calls for a step, and one step";
+  EXPECT_LE(most, 8 + 32) << "the lag that calls for a step of the previous one, and a step of the live one";
 }
 
 TEST_F(CollectionsTest, AReleaseThatDoesNotFitTheMemoryBudgetIsRefusedWithTheNumbers) {
