@@ -43,10 +43,13 @@ struct ParsedRecords {
   std::vector<nlohmann::json> events;
   int64_t size = 0;  // Bytes that they take.
   int64_t last_sequence = 0;
+  bool cut_off = false;  // A power cut took what follows.
 };
 
 // The whole records at the start of `bytes`, which begin at `offset` of the file after record `last_sequence` and go to
-// its end if `at_end`. A last line of the file that is torn or damaged is left out; one before it is DATA_LOSS.
+// its end if `at_end`. A last line of the file that is torn or damaged is left out; one before it is DATA_LOSS, unless
+// it holds NULs, which no record does: blocks that were not synced and that a power cut took read as NULs, and blocks
+// behind them may be there. What was synced lies before.
 absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, std::string_view bytes, bool at_end,
                                            int64_t offset, int64_t last_sequence) {
   ParsedRecords parsed;
@@ -55,8 +58,13 @@ absl::StatusOr<ParsedRecords> ParseRecords(const std::filesystem::path& path, st
     const size_t end = bytes.find('\n', parsed.size);
     if (end == std::string_view::npos) return parsed;
     const bool is_last = at_end && end + 1 == bytes.size();
-    std::optional<nlohmann::json> event = ParseLine(bytes.substr(parsed.size, end - parsed.size));
+    const std::string_view line = bytes.substr(parsed.size, end - parsed.size);
+    std::optional<nlohmann::json> event = ParseLine(line);
     if (!event.has_value() && is_last) return parsed;
+    if (!event.has_value() && line.find('\0') != std::string_view::npos) {
+      parsed.cut_off = true;
+      return parsed;
+    }
     if (!event.has_value()) {
       return absl::DataLossError(Concat(path.string(), ": the record at byte ", offset + parsed.size,
                                         ", after sequence ", parsed.last_sequence, ", is damaged"));
@@ -151,6 +159,7 @@ absl::StatusOr<std::vector<nlohmann::json>> EventReader::ReadNew() {
   more_ = whole != std::string::npos;
   const std::string_view lines = std::string_view(bytes).substr(0, more_ ? whole + 1 : bytes.size());
   ASSIGN_OR_RETURN(ParsedRecords parsed, ParseRecords(path_, lines, !more_, offset_, last_sequence_));
+  more_ = more_ && !parsed.cut_off;
   offset_ += parsed.size;
   last_sequence_ = parsed.last_sequence;
   return std::move(parsed.events);

@@ -2,7 +2,8 @@
 // The append-only file through which tandem-trainer tells tandemd what happens. One record a line:
 //   <crc32c of the JSON, 8 hex digits> SP <one-line JSON object> LF
 // Every object has "attempt" and "sequence" (from 1, no gaps over all attempts) and "time_us". A torn last line, left
-// by a crash, is cut off when a writer opens the file and ignored by readers. Do not change the framing: files outlive
+// by a crash, and what lies behind blocks that a power cut lost, is cut off when a writer opens the file and ignored by
+// readers. Do not change the framing: files outlive
 // binaries.
 // One writer process at a time; any number of readers, of the same process or not.
 

@@ -142,6 +142,10 @@ absl::Status TrainerOptions::Validate() const {
   return CheckRange("threads", threads, 1, 1024);
 }
 
+std::filesystem::path BaseDirectory(const TrainerOptions& options, const std::filesystem::path& job_directory) {
+  return (job_directory / options.base_directory).lexically_normal();
+}
+
 nlohmann::json ToJson(const TrainerOptions& options) {
   nlohmann::json json = {{"base_directory", options.base_directory},
                          {"scale", options.scale},

@@ -56,7 +56,7 @@ enum class KeepRevision { kBest = 1, kLast = 2 };
 // See TrainRequest in proto/tandem/v1/training.proto. `Validate` is what the request is checked with; field paths in
 // its errors are those of the proto ("options.batch_size", "info_nce.scale").
 struct TrainerOptions {
-  std::string base_directory;  // Absolute path of the base revision's directory.
+  std::string base_directory;  // Of the base revision: absolute, or relative to the job's directory. See BaseDirectory.
   float scale = 20;            // InfoNCE.
   bool symmetric = false;
   int batch_size = 32;
@@ -79,6 +79,10 @@ struct TrainerOptions {
 
   absl::Status Validate() const;
 };
+
+// The base revision's directory of a job. A relative one is worked out on the text of the path, so that a symbolic link
+// in the data directory's place or below it does not lead ".." elsewhere.
+std::filesystem::path BaseDirectory(const TrainerOptions& options, const std::filesystem::path& job_directory);
 
 nlohmann::json ToJson(const TrainerOptions& options);
 absl::StatusOr<TrainerOptions> TrainerOptionsFromJson(const nlohmann::json& json);

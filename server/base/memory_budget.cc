@@ -43,7 +43,7 @@ MemoryBudget::MemoryBudget(int64_t total_bytes) : total_(total_bytes) {}
 
 MemoryBudget::~MemoryBudget() = default;
 
-absl::StatusOr<MemoryReservation> MemoryBudget::Reserve(std::string what, int64_t bytes) {
+absl::StatusOr<MemoryReservation> MemoryBudget::Reserve(std::string what, int64_t bytes, Admission admission) {
   int64_t id = 0;
   {
     const absl::MutexLock lock(&mutex_);
@@ -51,7 +51,14 @@ absl::StatusOr<MemoryReservation> MemoryBudget::Reserve(std::string what, int64_
     entries_[id].what = std::move(what);
   }
   MemoryReservation reservation(this, id);
-  RETURN_IF_ERROR(Resize(id, bytes));
+  switch (admission) {
+    case Admission::kIfItFits:
+      RETURN_IF_ERROR(Resize(id, bytes));
+      break;
+    case Admission::kAlways:
+      Force(id, bytes);
+      break;
+  }
   return reservation;
 }
 

@@ -31,7 +31,7 @@ namespace tandem {
 
 class MemoryBudget;
 
-// A share of a budget, given back when it is destroyed; the budget outlives it. One thread at a time.
+// A share of a budget, given back when it is destroyed; the budget outlives it. One thread at a time, but for bytes().
 class MemoryReservation {
  public:
   MemoryReservation() = default;  // Holds nothing of no budget: only for being assigned to.
@@ -58,6 +58,9 @@ class MemoryReservation {
   int64_t id_ = 0;
 };
 
+// kAlways: of what served before a restart and must serve again, whatever has grown since. Never refused, like Force.
+enum class Admission { kIfItFits, kAlways };
+
 struct MemoryUse {
   std::string what;
   int64_t bytes = 0;
@@ -71,7 +74,8 @@ class MemoryBudget {
   ~MemoryBudget();  // REQUIRES: nothing is reserved.
 
   // `what` names the user in messages and lists: "models/m/revisions/a". `bytes` >= 0.
-  absl::StatusOr<MemoryReservation> Reserve(std::string what, int64_t bytes);
+  absl::StatusOr<MemoryReservation> Reserve(std::string what, int64_t bytes,
+                                            Admission admission = Admission::kIfItFits);
 
   // Drops one thing that nobody uses, which releases its reservation; false when nothing is idle.
   using Evictor = std::function<bool()>;

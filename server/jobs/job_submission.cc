@@ -79,9 +79,8 @@ absl::StatusOr<int64_t> WriteExamples(MetaStore* store, const ExampleSource& sou
 }
 
 // The trainer says the same of a base whose configuration is not found here.
-absl::Status CheckMaxLength(const TrainerOptions& trainer) {
+absl::Status CheckMaxLength(const TrainerOptions& trainer, const std::filesystem::path& base) {
   if (!trainer.max_length) return absl::OkStatus();
-  const std::filesystem::path base = trainer.base_directory;
   for (const auto& path : {base / "config.json", base / "0_Transformer" / "config.json"}) {
     std::ifstream file(path, std::ios::binary);
     if (!file) continue;
@@ -163,13 +162,14 @@ absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, 
   RETURN_IF_ERROR(store->GetModelRevision(request.tenant, request.base_model, request.base_revision).status());
   ASSIGN_OR_RETURN(const int64_t commit, ChosenCommit(store, request));
   TrainerOptions trainer = request.options;
-  trainer.base_directory = std::filesystem::absolute(RevisionDirectory(options.data_directory, request.tenant,
-                                                                       request.base_model, request.base_revision))
-                               .string();
+  // Relative, so that a data directory that is moved or restored takes its unfinished jobs along.
+  const std::filesystem::path data_directory = "../../..";  // From JobDirectory.
+  trainer.base_directory =
+      RevisionDirectory(data_directory, request.tenant, request.base_model, request.base_revision).string();
   trainer.threads = options.trainer_threads;
-  RETURN_IF_ERROR(CheckMaxLength(trainer));
   JobRecord job = MakeRecord(request, trainer, commit);
   const std::filesystem::path directory = JobDirectory(options.data_directory, job.tenant, job.id);
+  RETURN_IF_ERROR(CheckMaxLength(trainer, BaseDirectory(trainer, directory)));
   RETURN_IF_ERROR(CreateDirectories(directory.parent_path()));
   ASSIGN_OR_RETURN(const std::filesystem::path staging, MakeStagingDirectory(directory));
   absl::Status status = WriteFiles(request, trainer, commit, store, staging);

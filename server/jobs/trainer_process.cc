@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -30,7 +32,6 @@ namespace tandem {
 namespace {
 
 constexpr char kLockFile[] = "lock";
-constexpr absl::Duration kOldTrainerGrace = absl::Seconds(5);
 
 // A file descriptor that is closed at the end of its scope.
 class Descriptor {
@@ -86,19 +87,19 @@ pid_t LockOwner(int lock) {
 }
 
 // The lock of the directory, once no other process has it.
-absl::StatusOr<Descriptor> TakeLock(const std::filesystem::path& job_directory, absl::Duration grace) {
+absl::StatusOr<Descriptor> TakeLock(const std::filesystem::path& job_directory, absl::Duration limit) {
   ASSIGN_OR_RETURN(Descriptor lock, OpenFile(job_directory / kLockFile, O_RDWR | O_CREAT));
   const absl::Time begin = absl::Now();
   for (bool terminated = false; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; absl::SleepFor(absl::Milliseconds(20))) {
     if (errno != EWOULDBLOCK && errno != EINTR) return ErrnoStatus((job_directory / kLockFile).string(), errno);
     const absl::Duration waited = absl::Now() - begin;
-    if (waited > grace + absl::Seconds(10)) {
-      return absl::InternalError(
-          Concat(job_directory.string(), ": an earlier trainer still runs there and does not end"));
-    }
     const pid_t owner = LockOwner(lock.get());
+    if (waited > limit) {
+      return absl::InternalError(Concat(job_directory.string(), ": an earlier trainer (process ", owner,
+                                        ") still runs there and has not ended for ", absl::FormatDuration(limit)));
+    }
     if (owner == 0) continue;  // It is just ending.
-    if (waited > grace) {
+    if (waited > limit / 3) {
       ::kill(-owner, SIGKILL);
     } else if (!terminated) {
       ::kill(-owner, SIGTERM);
@@ -152,6 +153,12 @@ __attribute__((noinline)) pid_t Spawn(const ChildPlan& plan, volatile int* error
   return pid;
 }
 
+absl::Status CannotRun(const std::filesystem::path& binary, int error) {
+  const absl::Status status = ErrnoStatus(Concat("trainer_binary ", binary.string()), error);
+  const bool is_none = error == ENOENT || error == EACCES || error == ENOEXEC || error == ENOTDIR;
+  return is_none ? absl::FailedPreconditionError(status.message()) : status;
+}
+
 std::vector<std::string> TrainerEnvironment(int threads) {
   // A passive wait leaves the cores to the server between two parallel regions.
   std::vector<std::string> environment = {"OMP_WAIT_POLICY=passive", Concat("OMP_NUM_THREADS=", threads)};
@@ -177,8 +184,9 @@ std::string TrainerEnd::Describe() const {
 }
 
 absl::StatusOr<TrainerProcess> TrainerProcess::Start(const std::filesystem::path& binary,
-                                                     const std::filesystem::path& job_directory, int threads) {
-  ASSIGN_OR_RETURN(const Descriptor lock, TakeLock(job_directory, kOldTrainerGrace));
+                                                     const std::filesystem::path& job_directory, int threads,
+                                                     absl::Duration old_trainer_limit) {
+  ASSIGN_OR_RETURN(const Descriptor lock, TakeLock(job_directory, old_trainer_limit));
   ASSIGN_OR_RETURN(const Descriptor input, OpenFile("/dev/null", O_RDONLY));
   ASSIGN_OR_RETURN(const Descriptor log, OpenFile(job_directory / kTrainerLog, O_WRONLY | O_CREAT | O_APPEND));
   std::vector<std::string> arguments = {binary.string(), job_directory.string()};
@@ -190,7 +198,7 @@ absl::StatusOr<TrainerProcess> TrainerProcess::Start(const std::filesystem::path
   volatile int error = 0;
   const pid_t pid = Spawn(plan, &error);
   if (pid > 0 && error != 0) ::waitpid(pid, nullptr, 0);
-  if (error != 0) return ErrnoStatus(Concat("trainer_binary ", binary.string()), error);
+  if (error != 0) return CannotRun(binary, error);
   ::setpgid(pid, pid);  // The child does the same; whoever comes first.
   const std::string owner = Concat(pid, " ", StartTicks(pid), "\n");
   if (::ftruncate(lock.get(), 0) != 0 ||
@@ -221,12 +229,13 @@ void TrainerProcess::Terminate() { ::kill(-pid_, SIGTERM); }
 void TrainerProcess::Kill() { ::kill(-pid_, SIGKILL); }
 
 int64_t TrainerProcess::ResidentBytes() const {
-  std::ifstream file(Concat("/proc/", pid_, "/status"));
-  for (std::string line; std::getline(file, line);) {
-    int64_t kib = 0;
-    if (line.starts_with("VmRSS:") && std::istringstream(line.substr(6)) >> kib) return kib * 1024;
-  }
-  return 0;
+  // "<size> <resident> ...", in pages.
+  const Descriptor file(::open(Concat("/proc/", pid_, "/statm").c_str(), O_RDONLY | O_CLOEXEC));
+  char text[128] = {};
+  int64_t pages = 0;
+  if (file.get() < 0 || ::read(file.get(), text, sizeof(text) - 1) <= 0) return 0;
+  if (std::sscanf(text, "%*d %" SCNd64, &pages) != 1) return 0;
+  return pages * ::sysconf(_SC_PAGESIZE);
 }
 
 absl::Duration TrainerProcess::CpuTime() const {
@@ -238,8 +247,8 @@ absl::Duration TrainerProcess::CpuTime() const {
   return absl::Seconds(1) * ticks / ::sysconf(_SC_CLK_TCK);
 }
 
-absl::Status EndOldTrainer(const std::filesystem::path& job_directory, absl::Duration grace) {
-  return TakeLock(job_directory, grace).status();
+absl::Status EndOldTrainer(const std::filesystem::path& job_directory, absl::Duration limit) {
+  return TakeLock(job_directory, limit).status();
 }
 
 }  // namespace tandem

@@ -1,9 +1,9 @@
 #pragma once
 // One run of tandem-trainer: a process in a group of its own, at idle priority, the first that the kernel kills when
-// memory runs out, that ends when tandemd ends. It holds a
-// lock on <job directory>/lock, so that a server that starts after a crash can tell that the old trainer still runs and
-// end it before it starts another. Not thread-safe; Start must be called from a thread that lives as long as the
-// process may: the kernel sends the parent-death signal when that thread ends.
+// memory runs out, that ends when tandemd ends. It holds a lock on <job directory>/lock, so that a server that starts
+// after a crash can tell that the old trainer still runs and end it before it starts another. Not thread-safe; Start
+// must be called from a thread that lives as long as the process may: the kernel sends the parent-death signal when
+// that thread ends.
 
 #include <sys/types.h>
 
@@ -29,15 +29,17 @@ struct TrainerEnd {
 class TrainerProcess {
  public:
   // stdin is /dev/null, stdout and stderr are appended to the directory's trainer.log. Ends a trainer of an earlier
-  // server first, see EndOldTrainer. INTERNAL with errno's text when the binary cannot be run.
+  // server first, see EndOldTrainer. FAILED_PRECONDITION when the binary is none; INTERNAL with errno's text for what
+  // may pass.
   static absl::StatusOr<TrainerProcess> Start(const std::filesystem::path& binary,
-                                              const std::filesystem::path& job_directory, int threads);
+                                              const std::filesystem::path& job_directory, int threads,
+                                              absl::Duration old_trainer_limit);
 
   pid_t pid() const { return pid_; }
   std::optional<TrainerEnd> Poll();  // Set once it has ended; never blocks.
   void Terminate();                  // SIGTERM to the group.
   void Kill();                       // SIGKILL to the group.
-  int64_t ResidentBytes() const;     // 0 when it cannot be read.
+  int64_t ResidentBytes() const;     // 0 when it cannot be read. Takes microseconds.
   absl::Duration CpuTime() const;    // Of all its threads so far; 0 when it cannot be read.
 
  private:
@@ -45,8 +47,8 @@ class TrainerProcess {
   pid_t pid_;
 };
 
-// Waits until no trainer runs in the directory: one that a server before this one left gets SIGTERM, and SIGKILL
-// after `grace`. INTERNAL when it does not end.
-absl::Status EndOldTrainer(const std::filesystem::path& job_directory, absl::Duration grace);
+// Waits until no trainer runs in the directory: one that a server before this one left gets SIGTERM, SIGKILL after a
+// third of `limit`, and INTERNAL is returned when it has not ended after `limit`: the kernel waits for a device.
+absl::Status EndOldTrainer(const std::filesystem::path& job_directory, absl::Duration limit);
 
 }  // namespace tandem

@@ -12,6 +12,7 @@
 #include "server/base/strings.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_plan.h"
+#include "server/jobs/oom_kills.h"
 #include "server/jobs/training_jobs_rep.h"
 
 namespace tandem {
@@ -34,6 +35,7 @@ absl::Status TrainingJobs::Start() {
   ASSIGN_OR_RETURN(const std::vector<JobRecord> running, rep_->store->AllJobs(JobState::kRunning));
   for (const JobRecord& job : running) RETURN_IF_ERROR(rep_->Recover(job));
   rep_->supervisor = std::thread([rep = rep_.get()] { rep->Supervise(); });
+  rep_->publisher = std::thread([rep = rep_.get()] { rep->RetryPublications(); });
   return absl::OkStatus();
 }
 
@@ -44,6 +46,7 @@ void TrainingJobs::Shutdown() {
     rep_->changed.SignalAll();
   }
   if (rep_->supervisor.joinable()) rep_->supervisor.join();
+  if (rep_->publisher.joinable()) rep_->publisher.join();
 }
 
 absl::StatusOr<JobRecord> TrainingJobs::Submit(const TrainingJobRequest& request,
@@ -81,6 +84,9 @@ absl::StatusOr<JobRecord> TrainingJobs::Cancel(std::string_view tenant, std::str
     if (absl::IsFailedPrecondition(stored)) return rep_->store->GetJob(tenant, id);
     RETURN_IF_ERROR(stored);
     if (rep_->running_tenant == tenant && rep_->running_id == id) rep_->cancel_running = true;
+    for (UnpublishedResult& result : rep_->unpublished) {
+      if (result.job.tenant == tenant && result.job.id == id) result.next_try = absl::InfinitePast();
+    }
     rep_->changed.SignalAll();
   }
   if (IsFinished(job.state)) {
@@ -126,6 +132,14 @@ absl::Status TrainingJobs::Watch(std::string_view tenant, std::string_view id, i
     if (!reader.more()) rep_->changed.WaitWithTimeout(&rep_->mutex, kWatchPoll);
   }
 }
+
+TrainingJobs::Rep::Rep(const TrainingJobsOptions& options_in, MetaStore* store_in)
+    : options([&] {
+        TrainingJobsOptions completed = options_in;
+        if (completed.oom_kills_file.empty()) completed.oom_kills_file = FindOomKillsFile();
+        return completed;
+      }()),
+      store(store_in) {}
 
 std::filesystem::path TrainingJobs::Rep::DirectoryOf(const JobRecord& job) const {
   return JobDirectory(options.data_directory, job.tenant, job.id);

@@ -1,10 +1,15 @@
 #pragma once
 // Training jobs: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one
-// supervisor thread. The job's directory (server/base/job_directory.h) is the only channel. Knows nothing of torch.
+// supervisor thread; a second thread publishes results that could not be published at once. The job's directory
+// (server/base/job_directory.h) is the only channel. Knows nothing of torch.
 //
 // A trainer that dies without an exit code of its own (a signal, a crash) is started again from its last checkpoint
 // until it has died max_attempts times; one that hangs is killed and counts as dead. On Shutdown a running trainer gets
 // SIGTERM, checkpoints, and the job is kQueued again for the next start.
+//
+// A job that meets an error of this machine that may pass (a full disk, a file that cannot be opened, an old trainer
+// that the kernel does not let go) is put aside for a growing while, and the jobs behind it run. A trainer that cannot
+// be started for such a reason counts as dead.
 
 #include <cstdint>
 #include <filesystem>
@@ -34,6 +39,9 @@ struct TrainingJobsOptions {
   absl::Duration hang_limit = absl::Minutes(10);
   absl::Duration stop_grace = absl::Seconds(20);  // From SIGTERM, on which the trainer saves a checkpoint, to SIGKILL.
   int64_t trainer_memory_bytes = 0;  // Limit of resident memory of the trainer; 0: none. Over it: killed, job kFailed.
+  absl::Duration old_trainer_limit = absl::Seconds(15);  // See EndOldTrainer.
+  absl::Duration first_retry = absl::Seconds(1);         // Of a job that is put aside; doubles up to a minute.
+  std::filesystem::path oom_kills_file;                  // Empty: FindOomKillsFile.
 };
 
 struct TrainingJobRequest {

@@ -3,12 +3,18 @@
 //
 // `mutex` makes each change of a job one step: read the row, change it, store it, append the event. It is never held
 // while a trainer is waited for or a result is published.
+//
+// Two threads: the supervisor, which runs one trainer after the other, and the publisher, for results that could not be
+// published at once. A job is in the hands of one of them.
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -27,15 +33,26 @@ inline bool IsLasting(const absl::Status& error) {
          absl::IsInvalidArgument(error);
 }
 
+// The longest time for which a job is put aside.
+inline constexpr absl::Duration kLongestRetry = absl::Minutes(1);
+
 // How one attempt ended.
 struct AttemptEnd {
-  enum class Kind { kDone, kFailed, kCancelled, kStopped, kDied };  // kStopped: by tandemd or by another's SIGTERM.
+  // kStopped: by tandemd or by another's SIGTERM. kNotStarted: for a reason that may pass.
+  enum class Kind { kDone, kFailed, kCancelled, kStopped, kDied, kNotStarted };
   Kind kind = Kind::kDied;
-  absl::Status error;  // Of kFailed and kDied.
+  absl::Status error;  // Of kFailed, kDied and kNotStarted.
+};
+
+// A trainer that is done and whose result could not be published. The job's row is RUNNING.
+struct UnpublishedResult {
+  JobRecord job;
+  absl::Duration delay;
+  absl::Time next_try;
 };
 
 struct TrainingJobs::Rep {
-  Rep(const TrainingJobsOptions& options_in, MetaStore* store_in) : options(options_in), store(store_in) {}
+  Rep(const TrainingJobsOptions& options_in, MetaStore* store_in);
 
   std::filesystem::path DirectoryOf(const JobRecord& job) const;
 
@@ -46,20 +63,38 @@ struct TrainingJobs::Rep {
   // The supervisor thread.
   void Supervise();
   std::optional<JobRecord> TakeQueued();
+  bool SetRunning(const JobRecord& job);  // False: it was cancelled or put aside, or has failed.
+  std::optional<JobRecord> FindReady(const std::vector<JobRecord>& queued);
+  void PutAside(const JobRecord& job, const absl::Status& error);  // REQUIRES: the job is to be QUEUED.
+  absl::Duration IdleWait() const;
   void RunJob(JobRecord job);
   AttemptEnd RunAttempt(const JobRecord& job);
-  AttemptEnd WatchProcess(TrainerProcess& process, const JobRecord& job);
+  AttemptEnd WatchProcess(TrainerProcess& process, const JobRecord& job, std::optional<int64_t> oom_kills);
   // Why a trainer that runs was told to end.
   enum class Ending { kNone, kStop, kCancel, kBusyHang, kIdleHang, kMemory };
   Ending WaitAndAsk();  // kStop, kCancel or kNone, after a moment.
-  AttemptEnd Judge(const TrainerEnd& end, Ending ending, int64_t resident_bytes, const JobRecord& job) const;
-  void BeginNextAttempt(JobRecord& job, const absl::Status& death);
+  // What was seen of a trainer while it ran.
+  struct Watched {
+    Ending ending = Ending::kNone;
+    int64_t resident_bytes = 0;        // At the last look.
+    std::optional<int64_t> oom_kills;  // Before it started, see oom_kills.h.
+  };
+  AttemptEnd Judge(const TrainerEnd& end, const Watched& seen, const JobRecord& job) const;
+  absl::Status DeathOf(const TrainerEnd& end, const Watched& seen, const JobRecord& job) const;
+  void RecordDeath(const JobRecord& job, const absl::Status& death, std::string_view what_now);
+  void BeginNextAttempt(JobRecord& job);
   void Settle(const JobRecord& job, const AttemptEnd& end);
-  // Publishes the result. An error that may pass is tried again until it does, so that no training is lost; while
-  // stopping the job stays RUNNING for the next Start, and a cancel ends it.
-  void SettleDone(const JobRecord& job);
   void SettleState(const JobRecord& job, JobState state, const absl::Status& error);
   void Pause();  // A moment, or until something changes.
+
+  // Publishes the result, or hands it to the publisher, so that no training is lost.
+  void SettleDone(const JobRecord& job);
+  bool TryPublish(const JobRecord& job);  // False: an error that may pass.
+  void PublishLater(UnpublishedResult result);
+
+  // The publisher thread. While stopping, an unpublished job stays RUNNING for the next Start.
+  void RetryPublications();
+  std::optional<UnpublishedResult> WaitForUnpublished();  // nullopt: stopping.
 
   // The row gets `state` (and error, and end_time when it is final), and the log its event.
   // A job that is to be cancelled does not go back into the queue: it becomes kCancelled instead.
@@ -78,7 +113,14 @@ struct TrainingJobs::Rep {
   bool work_came ABSL_GUARDED_BY(mutex) = false;  // Since the supervisor last looked at the queue.
   std::string running_tenant ABSL_GUARDED_BY(mutex), running_id ABSL_GUARDED_BY(mutex);  // Empty: none.
   bool cancel_running ABSL_GUARDED_BY(mutex) = false;
-  std::thread supervisor;
+  std::vector<UnpublishedResult> unpublished ABSL_GUARDED_BY(mutex);
+  // Queued jobs, by tenant and id, that are not to be tried before a time. Of the supervisor thread alone.
+  struct Aside {
+    absl::Duration delay;
+    absl::Time until;
+  };
+  std::map<std::pair<std::string, std::string>, Aside> aside;
+  std::thread supervisor, publisher;
 };
 
 }  // namespace tandem

@@ -17,9 +17,6 @@ namespace tandem {
 
 namespace {
 
-// A trainer gets the kernel's SIGTERM when its server dies; this is what is left for its last checkpoint.
-constexpr absl::Duration kOldTrainerGrace = absl::Seconds(5);
-
 absl::StatusOr<std::vector<std::filesystem::path>> DirectoriesIn(const std::filesystem::path& parent) {
   std::vector<std::filesystem::path> directories;
   std::error_code error;
@@ -48,7 +45,7 @@ absl::Status TrainingJobs::Rep::RemoveOrphans() {
       if (row.ok()) continue;
       if (!absl::IsNotFound(row.status())) return row.status();
       spdlog::info("{}: no job has this directory, removing it", directory.string());
-      absl::Status removed = EndOldTrainer(directory, kOldTrainerGrace);
+      absl::Status removed = EndOldTrainer(directory, options.old_trainer_limit);
       if (removed.ok()) removed = RemoveTree(directory);
       leave(directory, removed);
     }
@@ -58,13 +55,15 @@ absl::Status TrainingJobs::Rep::RemoveOrphans() {
 
 absl::Status TrainingJobs::Rep::Recover(const JobRecord& job) {
   std::error_code ignored;
-  absl::Status trouble;
+  absl::Status trouble, ended;
   if (!std::filesystem::is_directory(DirectoryOf(job), ignored)) {
     trouble = absl::DataLossError("the job's directory is gone");
   } else {
-    trouble = EndOldTrainer(DirectoryOf(job), kOldTrainerGrace);
+    // One that does not end is the next attempt's trouble, which is tried again a few times.
+    ended = EndOldTrainer(DirectoryOf(job), options.old_trainer_limit);
+    if (!ended.ok()) spdlog::error("jobs/{}: {}", job.id, ended.ToString());
   }
-  if (trouble.ok() && HasResult(options.data_directory, job)) {
+  if (trouble.ok() && ended.ok() && HasResult(options.data_directory, job)) {
     const absl::StatusOr<JobRecord> finished = PublishResult(options.data_directory, job, store);
     if (finished.ok()) {
       spdlog::info("jobs/{}: published {}, which was complete when the last server ended", job.id,

@@ -21,41 +21,11 @@ namespace tandem {
 
 namespace {
 
-constexpr absl::Duration kPoll = absl::Milliseconds(50);         // How soon an exit or a cancel is seen.
-constexpr absl::Duration kCheckEvery = absl::Milliseconds(500);  // Memory and events.
 constexpr absl::Duration kIdleWait = absl::Seconds(5);
+constexpr absl::Duration kShortestWait = absl::Milliseconds(10);
 constexpr absl::Duration kRetry = absl::Seconds(1);
-constexpr int kIdleHangLimits = 3;  // See TrainingJobsOptions::hang_limit.
 
-int64_t MebiBytes(int64_t bytes) { return bytes >> 20; }
-
-int64_t EventBytes(const std::filesystem::path& job_directory) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(job_directory / kEventsFile, error);
-  return error ? 0 : static_cast<int64_t>(size);
-}
-
-// What a trainer did since its last event: CPU time that it used, and for how long it used none. Wall time alone says
-// nothing, since a trainer at idle priority hardly runs while the server is busy.
-class Silence {
- public:
-  Silence(int64_t event_bytes, int threads) : event_bytes_(event_bytes), threads_(std::max(threads, 1)) {}
-
-  void Update(int64_t event_bytes, absl::Duration cpu, absl::Time now) {
-    if (cpu != std::exchange(cpu_, cpu)) last_run_ = now;
-    if (event_bytes == std::exchange(event_bytes_, event_bytes)) return;
-    last_run_ = now;
-    cpu_at_event_ = cpu;
-  }
-  absl::Duration CpuTime() const { return (cpu_ - cpu_at_event_) / threads_; }  // A thread's share.
-  absl::Duration IdleTime(absl::Time now) const { return now - last_run_; }
-
- private:
-  int64_t event_bytes_;
-  const int threads_;
-  absl::Duration cpu_, cpu_at_event_;
-  absl::Time last_run_ = absl::Now();
-};
+std::pair<std::string, std::string> KeyOf(const JobRecord& job) { return {job.tenant, job.id}; }
 
 }  // namespace
 
@@ -66,7 +36,7 @@ void TrainingJobs::Rep::Supervise() {
       work_came = false;
     }
     if (std::optional<JobRecord> job = TakeQueued()) {
-      RunJob(*std::move(job));
+      if (SetRunning(*job)) RunJob(*std::move(job));
       absl::MutexLock lock(&mutex);
       running_tenant.clear();
       running_id.clear();
@@ -74,43 +44,68 @@ void TrainingJobs::Rep::Supervise() {
     }
     absl::MutexLock lock(&mutex);
     if (stopping) return;
-    if (!work_came) changed.WaitWithTimeout(&mutex, kIdleWait);
+    if (!work_came) changed.WaitWithTimeout(&mutex, IdleWait());
   }
 }
 
+absl::Duration TrainingJobs::Rep::IdleWait() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [job, entry] : aside) next = std::min(next, entry.until);
+  return std::clamp(next - absl::Now(), kShortestWait, kIdleWait);
+}
+
+// The oldest job that is not put aside now.
+std::optional<JobRecord> TrainingJobs::Rep::FindReady(const std::vector<JobRecord>& queued) {
+  std::erase_if(aside, [&](const auto& entry) {  // Cancelled meanwhile.
+    return std::none_of(queued.begin(), queued.end(), [&](const JobRecord& job) { return entry.first == KeyOf(job); });
+  });
+  const absl::Time now = absl::Now();
+  const auto ready = std::find_if(queued.begin(), queued.end(), [&](const JobRecord& job) {
+    const auto entry = aside.find(KeyOf(job));
+    return entry == aside.end() || entry->second.until <= now;
+  });
+  if (ready == queued.end()) return std::nullopt;
+  return *ready;
+}
+
+void TrainingJobs::Rep::PutAside(const JobRecord& job, const absl::Status& error) {
+  Aside& entry = aside[KeyOf(job)];
+  entry.delay = entry.delay == absl::ZeroDuration() ? options.first_retry : std::min(2 * entry.delay, kLongestRetry);
+  entry.until = absl::Now() + entry.delay;
+  spdlog::error("jobs/{}: put aside for {}: {}", job.id, absl::FormatDuration(entry.delay), error.ToString());
+}
+
 std::optional<JobRecord> TrainingJobs::Rep::TakeQueued() {
-  JobRecord job;
-  {
-    absl::MutexLock lock(&mutex);
-    if (stopping) return std::nullopt;
-    absl::StatusOr<std::vector<JobRecord>> queued = store->AllJobs(JobState::kQueued);
-    if (!queued.ok()) spdlog::error("training jobs: the queue cannot be read: {}", queued.status().ToString());
-    if (!queued.ok() || queued->empty()) return std::nullopt;
-    job = std::move(queued->front());
-    ++job.attempt;
-    job.start_time = job.start_time.value_or(absl::Now());
-    running_tenant = job.tenant;
-    running_id = job.id;
-    cancel_running = false;
-  }
-  // A cancel between here and the row's change makes it CANCELLED, and the step to RUNNING is refused.
-  const absl::Status status = SetState(job, JobState::kRunning, absl::OkStatus());
-  if (status.ok()) return job;
-  if (!absl::IsFailedPrecondition(status)) {
-    spdlog::error("jobs/{}: cannot be started: {}", job.id, status.ToString());
-    // Unless the row was stored and its event was not, the job is still queued. It is tried again in either case, but
-    // not with an event log that is damaged.
-    const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
-    if (row.ok() && row->state == JobState::kRunning) {
-      --job.attempt;
-      SettleState(job, IsLasting(status) ? JobState::kFailed : JobState::kQueued,
-                  IsLasting(status) ? status : absl::OkStatus());
-    }
-  }
   absl::MutexLock lock(&mutex);
-  running_tenant.clear();
-  running_id.clear();
-  return std::nullopt;
+  if (stopping) return std::nullopt;
+  const absl::StatusOr<std::vector<JobRecord>> queued = store->AllJobs(JobState::kQueued);
+  if (!queued.ok()) spdlog::error("training jobs: the queue cannot be read: {}", queued.status().ToString());
+  if (!queued.ok()) return std::nullopt;
+  std::optional<JobRecord> job = FindReady(*queued);
+  if (!job) return std::nullopt;
+  ++job->attempt;
+  job->start_time = job->start_time.value_or(absl::Now());
+  running_tenant = job->tenant;
+  running_id = job->id;
+  cancel_running = false;
+  return job;
+}
+
+// A cancel since TakeQueued made it CANCELLED, and the step to RUNNING is refused.
+bool TrainingJobs::Rep::SetRunning(const JobRecord& job) {
+  const absl::Status status = SetState(job, JobState::kRunning, absl::OkStatus());
+  if (status.ok()) return true;
+  if (absl::IsFailedPrecondition(status)) return false;
+  PutAside(job, status);
+  // Unless the row was stored and its event was not, the job is still queued. It is tried again in either case, but not
+  // with an event log that is damaged.
+  const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
+  if (!row.ok() || row->state != JobState::kRunning) return false;
+  JobRecord before = job;
+  --before.attempt;
+  SettleState(before, IsLasting(status) ? JobState::kFailed : JobState::kQueued,
+              IsLasting(status) ? status : absl::OkStatus());
+  return false;
 }
 
 void TrainingJobs::Rep::RunJob(JobRecord job) {
@@ -120,102 +115,34 @@ void TrainingJobs::Rep::RunJob(JobRecord job) {
   if (const absl::StatusOr<int> before = CountDeaths(DirectoryOf(job)); before.ok()) deaths = *before;
   while (true) {
     const AttemptEnd end = RunAttempt(job);
-    if (end.kind != AttemptEnd::Kind::kDied) return Settle(job, end);
+    const bool not_started = end.kind == AttemptEnd::Kind::kNotStarted;
+    if (end.kind != AttemptEnd::Kind::kDied && !not_started) return Settle(job, end);
     if (++deaths >= options.max_attempts) {
       const std::string message =
           Concat("the trainer died ", deaths, " times, the limit; the last time it ", end.error.message());
-      return Settle(job, {AttemptEnd::Kind::kFailed, absl::InternalError(message)});
+      return Settle(job, {AttemptEnd::Kind::kFailed, absl::Status(end.error.code(), message)});
     }
-    BeginNextAttempt(job, end.error);
+    RecordDeath(job, end.error, not_started ? "trying again later" : "starting again from its last checkpoint");
+    if (not_started) {
+      SettleState(job, JobState::kQueued, absl::OkStatus());
+      return PutAside(job, end.error);
+    }
+    BeginNextAttempt(job);
   }
 }
 
-void TrainingJobs::Rep::BeginNextAttempt(JobRecord& job, const absl::Status& death) {
-  const std::string text =
-      Concat("attempt ", job.attempt, ": the trainer ", death.message(), "; starting again from its last checkpoint");
+void TrainingJobs::Rep::RecordDeath(const JobRecord& job, const absl::Status& death, std::string_view what_now) {
+  const std::string text = Concat("attempt ", job.attempt, ": the trainer ", death.message(), "; ", what_now);
   spdlog::warn("jobs/{}: {}", job.id, text);
-  {
-    absl::MutexLock lock(&mutex);
-    const absl::Status appended = AppendDeathEvent(DirectoryOf(job), job.attempt, text);
-    if (!appended.ok()) spdlog::error("jobs/{}: {}", job.id, appended.ToString());
-  }
+  absl::MutexLock lock(&mutex);
+  const absl::Status appended = AppendDeathEvent(DirectoryOf(job), job.attempt, text);
+  if (!appended.ok()) spdlog::error("jobs/{}: {}", job.id, appended.ToString());
+}
+
+void TrainingJobs::Rep::BeginNextAttempt(JobRecord& job) {
   ++job.attempt;
   const absl::Status status = SetState(job, JobState::kRunning, absl::OkStatus());
   if (!status.ok()) spdlog::error("jobs/{}: {}", job.id, status.ToString());
-}
-
-AttemptEnd TrainingJobs::Rep::RunAttempt(const JobRecord& job) {
-  absl::StatusOr<TrainerProcess> process =
-      TrainerProcess::Start(options.trainer_binary, DirectoryOf(job), options.trainer_threads);
-  if (!process.ok()) return {AttemptEnd::Kind::kFailed, process.status()};
-  return WatchProcess(*process, job);
-}
-
-TrainingJobs::Rep::Ending TrainingJobs::Rep::WaitAndAsk() {
-  absl::MutexLock lock(&mutex);
-  if (!stopping && !cancel_running) changed.WaitWithTimeout(&mutex, kPoll);
-  if (cancel_running) return Ending::kCancel;
-  return stopping ? Ending::kStop : Ending::kNone;
-}
-
-AttemptEnd TrainingJobs::Rep::WatchProcess(TrainerProcess& process, const JobRecord& job) {
-  const std::filesystem::path directory = DirectoryOf(job);
-  Ending ending = Ending::kNone;
-  absl::Time kill_time = absl::InfiniteFuture(), next_check = absl::Now();
-  Silence silence(EventBytes(directory), options.trainer_threads);
-  int64_t resident_bytes = 0;
-  while (true) {
-    if (const std::optional<TrainerEnd> end = process.Poll()) return Judge(*end, ending, resident_bytes, job);
-    const Ending asked = WaitAndAsk();
-    const absl::Time now = absl::Now();
-    if (asked != Ending::kNone && ending == Ending::kNone) {
-      ending = asked;
-      process.Terminate();
-      kill_time = now + options.stop_grace;
-    }
-    if (ending != Ending::kNone) {
-      if (now >= kill_time) process.Kill();
-      absl::SleepFor(absl::Milliseconds(10));  // WaitAndAsk does not wait while it has an answer.
-      continue;
-    }
-    if (now < next_check) continue;
-    next_check = now + kCheckEvery;
-    resident_bytes = process.ResidentBytes();
-    silence.Update(EventBytes(directory), process.CpuTime(), now);
-    if (silence.CpuTime() > options.hang_limit) ending = Ending::kBusyHang;
-    if (silence.IdleTime(now) > kIdleHangLimits * options.hang_limit) ending = Ending::kIdleHang;
-    if (options.trainer_memory_bytes > 0 && resident_bytes > options.trainer_memory_bytes) ending = Ending::kMemory;
-    if (ending != Ending::kNone) kill_time = now;
-  }
-}
-
-AttemptEnd TrainingJobs::Rep::Judge(const TrainerEnd& end, Ending ending, int64_t resident_bytes,
-                                    const JobRecord& job) const {
-  using Kind = AttemptEnd::Kind;
-  if (end.exit_code == kTrainerDone) return {Kind::kDone, absl::OkStatus()};
-  if (ending == Ending::kCancel) return {Kind::kCancelled, absl::OkStatus()};
-  if (end.exit_code == kTrainerFailed) return {Kind::kFailed, ReadFailure(DirectoryOf(job))};
-  switch (ending) {
-    case Ending::kMemory:
-      return {Kind::kFailed,
-              absl::ResourceExhaustedError(Concat("the trainer used ", MebiBytes(resident_bytes),
-                                                  " MiB of memory, limit ", MebiBytes(options.trainer_memory_bytes),
-                                                  " MiB; a smaller batch_size or max_length needs less"))};
-    case Ending::kStop:
-      return {Kind::kStopped, absl::OkStatus()};
-    case Ending::kBusyHang:
-      return {Kind::kDied, absl::InternalError(Concat("wrote no event for ", absl::FormatDuration(options.hang_limit),
-                                                      " of CPU time and was killed"))};
-    case Ending::kIdleHang:
-      return {Kind::kDied, absl::InternalError(Concat("wrote no event and used no CPU time for ",
-                                                      absl::FormatDuration(kIdleHangLimits * options.hang_limit),
-                                                      " and was killed"))};
-    case Ending::kNone:
-    case Ending::kCancel:
-      break;
-  }
-  if (end.exit_code == kTrainerStopped) return {Kind::kStopped, absl::OkStatus()};  // By somebody else's SIGTERM.
-  return {Kind::kDied, absl::InternalError(Concat(end.Describe(), ", last words: ", LastLogLine(DirectoryOf(job))))};
 }
 
 void TrainingJobs::Rep::Settle(const JobRecord& job, const AttemptEnd& end) {
@@ -230,29 +157,8 @@ void TrainingJobs::Rep::Settle(const JobRecord& job, const AttemptEnd& end) {
       return Pause();  // Whoever stops trainers may go on doing so.
     case AttemptEnd::Kind::kFailed:
     case AttemptEnd::Kind::kDied:
+    case AttemptEnd::Kind::kNotStarted:
       return SettleState(job, JobState::kFailed, end.error);
-  }
-}
-
-void TrainingJobs::Rep::SettleDone(const JobRecord& job) {
-  while (true) {
-    const absl::StatusOr<JobRecord> finished = PublishResult(options.data_directory, job, store);
-    if (finished.ok()) {
-      spdlog::info("jobs/{}: done, {}", job.id, finished->result_revision);
-      const absl::Status status = RecordFinalState(*finished);
-      if (!status.ok()) spdlog::error("jobs/{}: {}", job.id, status.ToString());
-      return RemoveCheckpoints(DirectoryOf(job));
-    }
-    // A finished row: stored by a transaction that reported an error. SettleState leaves it as it is.
-    const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
-    if (IsLasting(finished.status()) || (row.ok() && IsFinished(row->state))) {
-      return SettleState(job, JobState::kFailed, finished.status());
-    }
-    spdlog::error("jobs/{}: result cannot be published: {}", job.id, finished.status().ToString());
-    Pause();
-    const Ending asked = WaitAndAsk();
-    if (asked == Ending::kCancel) return SettleState(job, JobState::kCancelled, absl::OkStatus());
-    if (asked == Ending::kStop) return;
   }
 }
 

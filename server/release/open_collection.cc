@@ -115,14 +115,18 @@ absl::Status OpenCollection::ClearLeftovers(const std::vector<ReleaseRecord>& re
 }
 
 absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const ReleaseRecord& record) {
+  // What answered before a restart answers after it, whatever it has grown to.
+  const bool in_use = record.state == ReleaseState::kLive || record.state == ReleaseState::kPrevious;
+  const Admission admission = in_use ? Admission::kAlways : Admission::kIfItFits;
   ASSIGN_OR_RETURN(
       std::shared_ptr<const Encoder> encoder,
-      rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model, record.revision)));
+      rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model, record.revision),
+                         admission));
   const bool building = record.state == ReleaseState::kBuilding || record.state == ReleaseState::kRetired;
   auto followed = std::make_shared<Followed>();
   ASSIGN_OR_RETURN(const int64_t documents, documents_->Count());
   followed->estimated_bytes = EstimateIndexBytes(IndexOptions(record), documents);
-  ASSIGN_OR_RETURN(followed->memory, rooms_.memory->Reserve(ReleaseName(record.id), followed->estimated_bytes));
+  ASSIGN_OR_RETURN(followed->memory, rooms_.memory->Reserve(ReleaseName(record.id), followed->estimated_bytes, admission));
   ASSIGN_OR_RETURN(followed->follower, Follower::Open(options_, record, directory_, std::move(encoder), documents_,
                                                       rooms_.queue, building));
   followed->state = record.state;

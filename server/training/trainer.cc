@@ -124,6 +124,7 @@ absl::Status Trainer::ReadOptions() {
   const nlohmann::json json = nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false);
   ASSIGN_OR_RETURN(options_, TrainerOptionsFromJson(json));
   RETURN_IF_ERROR(options_.Validate());
+  options_.base_directory = BaseDirectory(options_, job_directory_).string();
   torch::set_num_threads(options_.threads);
   checkpoints_.emplace(job_directory_, options_.base_directory);
   return absl::OkStatus();

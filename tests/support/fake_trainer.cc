@@ -63,6 +63,12 @@ class FakeTrainer {
     return nlohmann::json::parse(line)["anchor"].get<std::string>();
   }
 
+  bool HasBase() const {
+    const auto options = nlohmann::json::parse(tandem::ReadFile(directory_ / tandem::kOptionsFile).value());
+    const auto base = tandem::BaseDirectory(tandem::TrainerOptionsFromJson(options).value(), directory_);
+    return std::filesystem::exists(base / "config.json");
+  }
+
   void Append(nlohmann::json event) { writer_->Append(std::move(event)).IgnoreError(); }
   void Step(int step) { Append({{"type", "step"}, {"step", step}, {"total_steps", 3}, {"loss", 0.5}}); }
 
@@ -109,6 +115,17 @@ class FakeTrainer {
   std::unique_ptr<tandem::EventWriter> writer_;
 };
 
+// Needs much memory for a third of a second only.
+int SpikeInMemory(FakeTrainer& trainer) {
+  Sleep(100);
+  {
+    std::vector<char> memory(size_t{256} << 20);
+    std::memset(memory.data(), 1, memory.size());
+    Sleep(memory[1] == 1 ? 330 : 0);
+  }
+  return trainer.Succeed();
+}
+
 int EatMemory(FakeTrainer& trainer) {
   std::vector<char> memory(size_t{256} << 20);
   std::memset(memory.data(), 1, memory.size());
@@ -150,5 +167,10 @@ int main(int, char** arguments) {
   if (behaviour == "run") return trainer.RunForever(true);
   if (behaviour == "ignore SIGTERM") return trainer.RunForever(false);
   if (behaviour == "eat memory") return EatMemory(trainer);
+  if (behaviour == "spike in memory") return SpikeInMemory(trainer);
+  if (behaviour == "stop, then succeed with its base") {
+    if (!trainer.Resumed()) return trainer.RunForever(true);
+    return trainer.HasBase() ? trainer.Succeed() : 7;
+  }
   return 8;
 }

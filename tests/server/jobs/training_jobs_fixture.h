@@ -75,9 +75,12 @@ class TrainingJobsFixture : public testing::Test {
   }
   void StartJobs() { StartJobs(OptionsFor(data_)); }
 
-  std::string SubmitBehaviour(const std::string& behaviour) {
-    AddPairs(*store_, "d", behaviour);
-    return jobs_->Submit(RequestFor("d"), nullptr).value().id;
+  std::string SubmitBehaviour(const std::string& behaviour, const std::string& dataset = "d",
+                              const std::string& target_model = "tuned") {
+    AddPairs(*store_, dataset, behaviour);
+    TrainingJobRequest request = RequestFor(dataset);
+    request.target_model = target_model;
+    return jobs_->Submit(request, nullptr).value().id;
   }
 
   // Watches the job to its end; all events after `after`.
@@ -107,12 +110,31 @@ class TrainingJobsFixture : public testing::Test {
     return condition();
   }
   JobState StateOf(const std::string& id) { return store_->GetJob("t", id).value().state; }
+  bool Becomes(const std::string& id, JobState state) {
+    return Comes([&] { return StateOf(id) == state; });
+  }
+  // Of the trainer that runs or ran last.
+  pid_t TrainerOf(const std::string& id) const {
+    std::ifstream lock(DirectoryOf(id) / "lock");
+    pid_t trainer = 0;
+    EXPECT_TRUE(lock >> trainer);
+    return trainer;
+  }
   std::filesystem::path DirectoryOf(const std::string& id) const { return data_ / "jobs" / "t" / id; }
 
   std::filesystem::path data_;
   std::unique_ptr<MetaStore> store_;
   std::unique_ptr<TrainingJobs> jobs_;
 };
+
+// The texts of the deaths in a log.
+inline std::vector<std::string> DeathsOf(const std::vector<nlohmann::json>& events) {
+  std::vector<std::string> deaths;
+  for (const nlohmann::json& event : events) {
+    if (event.contains("death")) deaths.push_back(event["text"].get<std::string>());
+  }
+  return deaths;
+}
 
 // The states that a log went through, in order.
 inline std::vector<int> StatesOf(const std::vector<nlohmann::json>& events) {

@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 
 #include "server/base/event_log.h"
@@ -74,7 +76,7 @@ TEST_F(TrainingRecoveryTest, StartRemovesDirectoriesWithoutARow) {
 
 // A directory where the trainer's lock file belongs: whether an old trainer runs cannot be told.
 TEST_F(TrainingRecoveryTest, OneJobsTroubleDoesNotHoldUpTheStart) {
-  const std::string blocked = LeaveDoneJob();
+  const std::string blocked = LeaveDoneJob();  // Its result counts, whatever the lock says.
   std::filesystem::create_directory(DirectoryOf(blocked) / "lock");
   std::filesystem::create_directories(data_ / "jobs/t/orphan/lock");
   AddPairs(*store_, "second", "run");
@@ -91,12 +93,61 @@ TEST_F(TrainingRecoveryTest, OneJobsTroubleDoesNotHoldUpTheStart) {
   StartJobs();
   EXPECT_EQ(StateOf(job.id), JobState::kFailed);
   EXPECT_EQ(store_->GetJob("t", job.id)->error_message, "the job's directory is gone");
-  EXPECT_EQ(StateOf(blocked), JobState::kFailed);
+  EXPECT_TRUE(Becomes(blocked, JobState::kSucceeded));
   EXPECT_TRUE(std::filesystem::exists(data_ / "jobs/t/orphan"));
   EXPECT_TRUE(Comes([&] { return StateOf(damaged) == JobState::kFailed; }));
   EXPECT_EQ(store_->GetJob("t", damaged)->error_code, static_cast<int>(absl::StatusCode::kDataLoss));
   AddPairs(*store_, "third", "succeed");
   EXPECT_EQ(FinishedJob(jobs_->Submit(RequestFor("third"), nullptr).value().id).state, JobState::kSucceeded);
+}
+
+// Holds the lock of a job like a trainer that SIGKILL does not end while it waits for a device.
+class StuckTrainer {
+ public:
+  explicit StuckTrainer(const std::filesystem::path& job_directory)
+      : fd_(open((job_directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+    EXPECT_EQ(flock(fd_, LOCK_EX | LOCK_NB), 0);
+  }
+  ~StuckTrainer() { End(); }
+  void End() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  int fd_;
+};
+
+TEST_F(TrainingRecoveryTest, AJobWhoseOldTrainerIsStuckWaitsForItAndGoesOn) {
+  const std::string id = LeaveDoneJob();
+  std::filesystem::remove_all(DirectoryOf(id) / kResultDirectory);
+  StuckTrainer stuck(DirectoryOf(id));
+  TrainingJobsOptions options = OptionsFor(data_);
+  options.max_attempts = 100;
+  options.old_trainer_limit = absl::Milliseconds(60);
+  options.first_retry = absl::Milliseconds(50);
+  StartJobs(options);
+  EXPECT_THAT(StateOf(id), testing::AnyOf(JobState::kQueued, JobState::kRunning));
+  const std::string next = SubmitBehaviour("succeed", "second");
+  EXPECT_TRUE(Becomes(next, JobState::kSucceeded));
+  ASSERT_TRUE(Comes([&] { return store_->GetJob("t", id)->attempt > 2; }));
+  stuck.End();
+  const std::vector<nlohmann::json> events = EventsOf(id);
+  EXPECT_EQ(StateOf(id), JobState::kSucceeded);
+  EXPECT_THAT(DeathsOf(events), testing::Contains(testing::HasSubstr("still runs there and has not ended for 60ms")));
+}
+
+TEST_F(TrainingRecoveryTest, AJobWhoseOldTrainerStaysStuckFailsAfterMaxAttempts) {
+  const std::string id = LeaveDoneJob();
+  std::filesystem::remove_all(DirectoryOf(id) / kResultDirectory);
+  const StuckTrainer stuck(DirectoryOf(id));
+  TrainingJobsOptions options = OptionsFor(data_);
+  options.old_trainer_limit = absl::Milliseconds(60);
+  options.first_retry = absl::Milliseconds(10);
+  StartJobs(options);
+  EXPECT_TRUE(Becomes(id, JobState::kFailed));
+  EXPECT_THAT(store_->GetJob("t", id)->error_message, testing::HasSubstr("died 3 times, the limit; the last time it "
+                                                                         "could not be started"));
 }
 
 TEST_F(TrainingRecoveryTest, StartRemovesCheckpointsOfFinishedJobs) {

@@ -340,6 +340,23 @@ TEST_F(CollectionsTest, AReleaseThatDoesNotFitTheMemoryBudgetIsRefusedWithTheNum
   EXPECT_GT(world_.budget().used(), used);
 }
 
+TEST_F(CollectionsTest, WhatAnsweredBeforeARestartAnswersAfterItWhateverTheMemoryBudgetSays) {
+  world_.PutMany(0, 50);
+  world_.GoLive("r1", "a");
+  world_.GoLive("r2", "b");
+  world_.Close();
+  {
+    const auto all = world_.budget().Reserve("something else", world_.budget().total());
+    ASSERT_TRUE(all.ok()) << all.status();
+    world_.Open();
+    ASSERT_TRUE(Live().ok()) << Live().status();
+    EXPECT_EQ((*Live())->id, "r2");
+    EXPECT_TRUE(world_.budget().over());
+    EXPECT_TRUE(world_.Promote("r1").ok()) << "the way back is there, too";
+  }
+  ExpectExactAtHead();
+}
+
 TEST_F(CollectionsTest, WritersThatAddArePushedBackWhenTheMemoryBudgetIsExceeded) {
   world_.PutMany(0, 50);
   world_.GoLive("r1", "a");

@@ -72,6 +72,20 @@ TEST(TrainerTest, TheResultNamesItsWeightsFileAlsoBelowASubfolder) {
   EXPECT_EQ(*weights, flat.ResultWeights());
 }
 
+TEST(TrainerTest, ARelativeBaseLiesWhereTheJobsDirectoryLeads) {
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 2;
+  const Job absolute("absolute_base", options);
+  const fs::path base = absolute.directory.parent_path() / "relative_bert";
+  fs::remove_all(base);
+  ASSERT_TRUE(CopyTree(GoldenPath("tiny_bert"), base).ok());
+  options.base_directory = "../relative_bert";
+  const Job relative("relative_base", options);
+  ASSERT_EQ(absolute.Run(), kTrainerDone);
+  ASSERT_EQ(relative.Run(), kTrainerDone);
+  EXPECT_EQ(relative.ResultWeights(), absolute.ResultWeights());
+}
+
 TEST(TrainerTest, EventsAreWellFormedAndWithoutGaps) {
   const Job job("events", WithValidation());
   ASSERT_EQ(job.Run(), kTrainerDone);
