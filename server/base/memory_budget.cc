@@ -87,8 +87,7 @@ void MemoryBudget::Force(int64_t id, int64_t bytes) {
     used_ += bytes - entry.bytes;
     entry.bytes = bytes;
   }
-  while (over() && EvictOne()) {
-  }
+  MakeRoom();
 }
 
 void MemoryBudget::Release(int64_t id) {
@@ -121,6 +120,13 @@ int64_t MemoryBudget::used() const {
 }
 
 bool MemoryBudget::over() const { return used() > total_; }
+
+bool MemoryBudget::MakeRoom() {
+  while (over()) {
+    if (!EvictOne()) return false;
+  }
+  return true;
+}
 
 std::vector<MemoryUse> MemoryBudget::List() const {
   const absl::MutexLock lock(&mutex_);

@@ -85,6 +85,7 @@ class MemoryBudget {
   int64_t total() const { return total_; }
   int64_t used() const;
   bool over() const;                    // used() > total().
+  bool MakeRoom();                      // Drops what is idle while over(); whether it is not over() any more.
   std::vector<MemoryUse> List() const;  // Whoever takes any, the largest first.
 
  private:

@@ -22,8 +22,10 @@ namespace {
 constexpr absl::Duration kInteractiveMemory = absl::Seconds(1);
 
 // With both kinds waiting, interactive work gets at most this much more of the thread's time than bulk work, which so
-// never stands still: a search now and then goes at once, an endless row of them gets half of the time.
+// never stands still: a search now and then goes at once, an endless row of them gets half of the time. What a long
+// batch had beyond kLongestLead is forgiven: the searches behind it do not pay for it.
 constexpr absl::Duration kInteractiveLead = absl::Milliseconds(30);
+constexpr absl::Duration kLongestLead = absl::Milliseconds(90);
 
 // One call of Embed. Owned by its caller's stack; in a queue until its last text has been taken.
 struct Call {
@@ -72,7 +74,9 @@ struct EmbeddingQueue::Rep {
     return stopping || !interactive.calls.empty() || !bulk.calls.empty();
   }
   Batch NextBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  void Compute(const Batch& batch, const std::function<void()>& between_layers);
+  // noexcept: a failure between the layers of another batch must not be taken for that batch's, and leave this one's
+  // callers waiting.
+  void Compute(const Batch& batch, const std::function<void()>& between_layers) noexcept;
   void ComputeInteractive(const Batch& batch);
   void ComputeBulk(const Batch& batch);
   void GiveWay(absl::Time* bulk_since);
@@ -161,7 +165,7 @@ void EmbeddingQueue::Rep::Run() {
   }
 }
 
-void EmbeddingQueue::Rep::Compute(const Batch& batch, const std::function<void()>& between_layers) {
+void EmbeddingQueue::Rep::Compute(const Batch& batch, const std::function<void()>& between_layers) noexcept {
   std::vector<const TokenizedText*> texts;
   for (const Part& part : batch.parts) {
     for (size_t i = part.begin; i < part.end; ++i) texts.push_back(&part.call->texts[i]);
@@ -175,7 +179,7 @@ void EmbeddingQueue::Rep::ComputeInteractive(const Batch& batch) {
   const absl::Time begin = absl::Now();
   Compute(batch, nullptr);
   const absl::MutexLock lock(&mutex);
-  lead += absl::Now() - begin;
+  lead = std::min(lead + (absl::Now() - begin), kLongestLead);
 }
 
 void EmbeddingQueue::Rep::ComputeBulk(const Batch& batch) {

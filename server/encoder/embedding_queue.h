@@ -2,7 +2,8 @@
 // The one thread that owns torch in tandemd. Callers' texts are tokenised on the caller's thread, cut into chunks,
 // and batched across calls by token budget: interactive work first. Bulk work goes in chunks, smaller ones while
 // interactive work comes, and interactive work that comes meanwhile is done between two layers of a chunk: it waits for
-// one layer at most. No wait is added when the queue is empty: a batch is what is there when the thread is free.
+// one layer, or, when interactive work has had much more of the time than bulk work, for some 60 ms. No wait is added
+// when the queue is empty: a batch is what is there when the thread is free.
 
 #include <cstdint>
 #include <memory>
@@ -21,7 +22,7 @@ enum class EmbeddingPriority { kInteractive, kBulk };
 struct EmbeddingQueueOptions {
   // Tokens of one forward pass: of interactive work, of bulk work, and of bulk work while interactive work comes. On 2
   // cores a layer of a 22M-parameter model takes 9 ms for 256 tokens; more than 1024 make no token cheaper.
-  int interactive_tokens = 4096;
+  int interactive_tokens = 1024;
   int bulk_tokens = 1024;
   int bulk_tokens_beside_interactive = 256;
   // Interactive texts; above it calls get RESOURCE_EXHAUSTED with a retry delay. Bulk callers wait.

@@ -80,7 +80,9 @@ absl::StatusOr<std::unique_ptr<Follower>> Follower::Open(const ReleaseOptions& o
   RETURN_IF_ERROR(follower->OpenIndex());
   follower->counted_commit_ = follower->cursor();
   follower->documents_at_open_ = follower->documents_to_do_ = follower->active_->index->snapshot()->size();
-  if (building || follower->directory_.Rebuilding()) RETURN_IF_ERROR(follower->StartBuilding());
+  follower->rebuilding_ = follower->directory_.Rebuilding();
+  if (building || follower->rebuilding()) RETURN_IF_ERROR(follower->StartBuilding());
+  if (follower->rebuilding() && follower->caught_up()) RETURN_IF_ERROR(follower->MarkWhole());
   return follower;
 }
 
@@ -156,7 +158,8 @@ absl::Status Follower::ReplayStored(int64_t cursor) {
 // The marker comes first: from then on, whatever a crash leaves is not taken for a whole index.
 absl::Status Follower::StartAgain(const absl::Status& reason) {
   spdlog::error("{}: its index is built again from the commit log: {}", Name(), std::string(reason.message()));
-  RETURN_IF_ERROR(directory_.MarkRebuilding());
+  ASSIGN_OR_RETURN(const DocumentStore::Cursor shown, documents_->GetCursor(record_.id));
+  RETURN_IF_ERROR(directory_.MarkRebuilding(shown.commit));
   RETURN_IF_ERROR(documents_->DropFollower(record_.id));
   RETURN_IF_ERROR(directory_.KeepOnly(0));
   sealed_commit_ = 0;
@@ -177,22 +180,27 @@ absl::Status Follower::StartBuilding() {
     start_time_ = absl::Now();
   }
   caught_up_ = false;
-  return NoteCaughtUp();
+  NoteCaughtUp();
+  return absl::OkStatus();
 }
 
-absl::Status Follower::NoteCaughtUp() {
-  if (caught_up() || cursor() < build_commit_) return absl::OkStatus();
-  if (directory_.Rebuilding()) {
-    RETURN_IF_ERROR(directory_.ClearRebuilding());
-    spdlog::info("{}: its index is whole again, at commit {}", Name(), cursor());
-  }
-  caught_up_.store(true, std::memory_order_release);
+void Follower::NoteCaughtUp() {
+  if (!caught_up() && cursor() >= build_commit_) caught_up_.store(true, std::memory_order_release);
+}
+
+absl::Status Follower::MarkWhole() {
+  RETURN_IF_ERROR(directory_.ClearRebuilding());
+  rebuilding_.store(false, std::memory_order_release);
+  spdlog::info("{}: its index is whole again, at commit {}", Name(), cursor());
   return absl::OkStatus();
 }
 
 absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority priority) {
   if (!pending_) {
-    if (cursor() >= up_to) return NoteCaughtUp();
+    if (cursor() >= up_to) {
+      NoteCaughtUp();
+      return absl::OkStatus();
+    }
     ASSIGN_OR_RETURN(pending_, Embed(up_to, size, priority));
   }
   RETURN_IF_ERROR(Commit(*pending_));
@@ -203,7 +211,8 @@ absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority prio
   }
   cursor_.store(pending_->commit, std::memory_order_release);
   pending_.reset();
-  return NoteCaughtUp();
+  NoteCaughtUp();
+  return absl::OkStatus();
 }
 
 // A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded;
@@ -229,8 +238,8 @@ absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size, Em
     texts.push_back(std::move(version.text));
   }
   if (texts.empty()) return batch;
-  ASSIGN_OR_RETURN(EmbeddedTexts embedded, queue_->Embed(release_->encoder, texts, InputRole::kDocument, priority,
-                                                         absl::InfiniteFuture()));
+  ASSIGN_OR_RETURN(EmbeddedTexts embedded,
+                   queue_->Embed(release_->encoder, texts, InputRole::kDocument, priority, absl::InfiniteFuture()));
   const auto odd = std::find_if_not(embedded.vectors.begin(), embedded.vectors.end(),
                                     [](float value) { return std::isfinite(value); });
   if (odd != embedded.vectors.end()) {

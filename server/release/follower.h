@@ -55,7 +55,10 @@ class Follower {
   int64_t cursor() const { return cursor_.load(std::memory_order_acquire); }
   // Whether it may answer: false while it is built (again).
   bool caught_up() const { return caught_up_.load(std::memory_order_acquire); }
-  bool rebuilding() const { return !caught_up() && directory_.Rebuilding(); }
+  // Whether its damaged index is built again, over restarts too, until MarkWhole.
+  bool rebuilding() const { return rebuilding_.load(std::memory_order_acquire); }
+  // Once it is caught up, and has what stood in for it has shown: from now on a restart takes it for whole.
+  absl::Status MarkWhole();
 
   // Follows by one batch, not past `up_to`. After an error the same step is tried again by the next call.
   absl::Status Step(int64_t up_to, StepSize size, EmbeddingPriority priority = EmbeddingPriority::kBulk);
@@ -90,7 +93,7 @@ class Follower {
   absl::Status StartBuilding();
   absl::StatusOr<Batch> Embed(int64_t up_to, StepSize size, EmbeddingPriority priority);
   absl::Status Commit(Batch& batch);
-  absl::Status NoteCaughtUp();
+  void NoteCaughtUp();
   std::string Name() const;
 
   const ReleaseOptions options_;
@@ -103,6 +106,7 @@ class Follower {
 
   std::atomic<int64_t> cursor_{0};
   std::atomic<bool> caught_up_{true};
+  std::atomic<bool> rebuilding_{false};
   std::atomic<int64_t> sealed_commit_{0};     // Of the directory that the index stands on.
   std::atomic<int64_t> published_commit_{0};  // Of the directory that WriteSealed published last.
 

@@ -17,9 +17,16 @@ constexpr absl::Duration kIdle =
     absl::Milliseconds(250);  // How long the follower thread sleeps when nothing is written.
 constexpr absl::Duration kLongestRetry = absl::Seconds(30);
 constexpr int kBuildStepTries = 5;  // A build that fails so often in a row is given up; others try for ever.
-constexpr int kCandidateSteps = 2;  // A promotion's candidate takes so many for one of the live release.
+constexpr int kChaserSteps = 2;     // Of one that must come level, for one of the release that answers.
 constexpr absl::Duration kAdmitRetry = absl::Seconds(1);
-constexpr int64_t kRollbackLag = 8;  // Commits that the previous release may be behind the live one, and one short step.
+constexpr int64_t kRollbackLag =
+    8;  // Commits that the previous release may be behind the live one, and one short step.
+
+// Whether it fails the same way when it is tried again.
+bool IsLasting(const absl::Status& error) {
+  return absl::IsDataLoss(error) || absl::IsNotFound(error) || absl::IsInvalidArgument(error) ||
+         absl::IsFailedPrecondition(error) || absl::IsUnimplemented(error);
+}
 
 absl::Duration RetryDelayAfter(int failures) {
   return std::min(absl::Milliseconds(100) * (1 << std::min(failures, 10)), kLongestRetry);
@@ -50,6 +57,12 @@ absl::Status OpenCollection::Start() {
     absl::MutexLock lock(&mutex_);
     live_id_ = collection.live_release;
     previous_id_ = collection.previous_release;
+  }
+  if (!collection.live_release.empty()) {
+    ASSIGN_OR_RETURN(const DocumentStore::Cursor cursor, documents_->GetCursor(collection.live_release));
+    const int64_t before = ReleaseDirectory(directory_, collection.live_release).ShownBefore();
+    absl::MutexLock lock(&mutex_);
+    shown_ = std::max(cursor.commit, before);
   }
   // In the order of need, should memory not suffice for all.
   for (const ReleaseState state :
@@ -114,10 +127,8 @@ absl::Status OpenCollection::ClearLeftovers(const std::vector<ReleaseRecord>& re
   return absl::OkStatus();
 }
 
-absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const ReleaseRecord& record) {
-  // What answered before a restart answers after it, whatever it has grown to.
-  const bool in_use = record.state == ReleaseState::kLive || record.state == ReleaseState::kPrevious;
-  const Admission admission = in_use ? Admission::kAlways : Admission::kIfItFits;
+absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const ReleaseRecord& record,
+                                                                        Admission admission) {
   ASSIGN_OR_RETURN(
       std::shared_ptr<const Encoder> encoder,
       rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model, record.revision),
@@ -126,7 +137,8 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const Re
   auto followed = std::make_shared<Followed>();
   ASSIGN_OR_RETURN(const int64_t documents, documents_->Count());
   followed->estimated_bytes = EstimateIndexBytes(IndexOptions(record), documents);
-  ASSIGN_OR_RETURN(followed->memory, rooms_.memory->Reserve(ReleaseName(record.id), followed->estimated_bytes, admission));
+  ASSIGN_OR_RETURN(followed->memory,
+                   rooms_.memory->Reserve(ReleaseName(record.id), followed->estimated_bytes, admission));
   ASSIGN_OR_RETURN(followed->follower, Follower::Open(options_, record, directory_, std::move(encoder), documents_,
                                                       rooms_.queue, building));
   followed->state = record.state;
@@ -139,11 +151,15 @@ void OpenCollection::UpdateMemory(Followed& followed) {
   followed.memory.Force(followed.follower->caught_up() ? bytes : std::max(bytes, followed.estimated_bytes));
 }
 
+// What was admitted before a restart is admitted after it, whatever it has grown to.
 void OpenCollection::OpenOrReport(const ReleaseRecord& record) {
-  absl::StatusOr<FollowedPtr> followed = OpenRelease(record);
+  absl::StatusOr<FollowedPtr> followed = OpenRelease(record, Admission::kAlways);
   if (!followed.ok()) {
     spdlog::error("{}: cannot be opened: {}", ReleaseName(record.id), followed.status().ToString());
-    if (record.state == ReleaseState::kBuilding) FailRelease(record.id, followed.status());
+    // A build that only lacks, say, a file descriptor now goes on at the next start.
+    if (record.state == ReleaseState::kBuilding && IsLasting(followed.status())) {
+      FailRelease(record.id, followed.status());
+    }
   }
   absl::MutexLock lock(&mutex_);
   if (followed.ok()) followed_[record.id] = *followed;
@@ -173,20 +189,24 @@ void OpenCollection::FollowLoop() {
   }
 }
 
+bool OpenCollection::Chases(const Followed& followed) const {
+  if (promoting_ && followed.follower->release()->id == promoting_id_) return true;
+  if (followed.state == ReleaseState::kLive) return standing_in_;
+  if (followed.state != ReleaseState::kPrevious || standing_in_ || !followed.follower->caught_up()) return false;
+  if (!CanAnswer(live_)) return true;  // So that it can stand in.
+  return live_->follower->cursor() - followed.follower->cursor() > kRollbackLag;
+}
+
 // Lower goes first.
 int OpenCollection::Rank(const Followed& followed) const {
-  if (promoting_ && followed.follower->release()->id == promoting_id_) {
-    return candidate_steps_ < kCandidateSteps ? 0 : 2;
-  }
+  if (Chases(followed)) return chaser_steps_ < kChaserSteps ? 0 : 2;
   switch (followed.state) {
     case ReleaseState::kLive:
-      if (!standing_in_) return 1;
-      return followed.follower->caught_up() ? 0 : 3;  // Built again; then it must come level with what stands in for it.
+      return 1;
     case ReleaseState::kBuilding:
       return 3;
     case ReleaseState::kPrevious:
-      if (standing_in_) return 1;
-      return live_ != nullptr && live_->follower->cursor() - followed.follower->cursor() > kRollbackLag ? 0 : 4;
+      return standing_in_ ? 1 : 4;
     case ReleaseState::kReady:
       return 5;
     case ReleaseState::kRetired:
@@ -211,32 +231,35 @@ OpenCollection::Turn OpenCollection::NextTurn(int64_t head) {
   for (const auto& [id, followed] : followed_) {
     if (followed->removed || followed->writing || followed->turns_wanted > 0) continue;
     if (followed->step_retry_time > absl::Now()) continue;
-    const bool held_level = holding_live_ && id == promoting_id_ && followed->follower->caught_up();
-    const int64_t up_to = held_level ? std::min(head, live_->follower->cursor()) : head;
-    if (followed->follower->cursor() >= up_to && followed->follower->caught_up()) continue;
+    const bool held_level = held_ != nullptr && id == promoting_id_ && followed->follower->caught_up();
+    const int64_t up_to = held_level ? std::min(head, held_->follower->cursor()) : head;
+    const Follower& follower = *followed->follower;
+    if (follower.cursor() >= up_to && follower.caught_up() && !follower.rebuilding()) continue;
     const int rank = Rank(*followed);
     if (next.followed != nullptr && rank >= best) continue;
     next = {.followed = followed, .up_to = up_to, .size = live_ == nullptr ? StepSize::kLong : StepSize::kShort};
     best = rank;
   }
   if (next.followed != nullptr) {
+    chaser_steps_ = Chases(*next.followed) ? chaser_steps_ + 1 : 0;
+    // The release that answers is kept still for the candidate: a few documents, that searches may wait for.
     const bool candidate = promoting_ && next.followed->follower->release()->id == promoting_id_;
-    candidate_steps_ = candidate ? candidate_steps_ + 1 : 0;
-    // The live release is kept still for it: a few documents, that searches may wait for.
-    if (candidate && holding_live_) next.priority = EmbeddingPriority::kInteractive;
+    if (candidate && held_ != nullptr) next.priority = EmbeddingPriority::kInteractive;
   }
   return next;
 }
 
-void OpenCollection::EndStep(const FollowedPtr& followed, const absl::Status& status) {
+void OpenCollection::EndStep(const FollowedPtr& followed, const absl::Status& stepped) {
   const std::string& id = followed->follower->release()->id;
   bool give_up = false;
   UpdateMemory(*followed);
+  // The mark goes before the stand-in ends: a restart in between finds the live release whole and level.
+  const absl::Status status = stepped.ok() && IsWhole(followed) ? followed->follower->MarkWhole() : stepped;
   {
     absl::MutexLock lock(&mutex_);
     followed->writing = false;
     ++version_;
-    if (standing_in_ || live_ == nullptr || !live_->follower->caught_up()) UpdateStandIn();
+    UpdateStandIn();
     if (status.ok()) {
       followed->step_failures = 0;
       return;
@@ -251,14 +274,42 @@ void OpenCollection::EndStep(const FollowedPtr& followed, const absl::Status& st
   if (give_up) FailRelease(id, status);
 }
 
+bool OpenCollection::IsWhole(const FollowedPtr& followed) {
+  const Follower& follower = *followed->follower;
+  if (!follower.rebuilding() || !follower.caught_up()) return false;
+  absl::ReaderMutexLock lock(&mutex_);
+  const FollowedPtr answering = Answering();
+  return followed != live_ || !CanAnswer(answering) || follower.cursor() >= answering->follower->cursor();
+}
+
+bool OpenCollection::CanAnswer(const FollowedPtr& followed) const {
+  return followed != nullptr && !followed->removed && followed->follower->caught_up();
+}
+
+OpenCollection::FollowedPtr OpenCollection::Answering() const { return standing_in_ ? Find(previous_id_) : live_; }
+
+void OpenCollection::UpdateStandIn() {
+  const FollowedPtr previous = Find(previous_id_);
+  const bool previous_can = CanAnswer(previous) && previous->follower->cursor() >= shown_;
+  if (!standing_in_ && !live_id_.empty() && !CanAnswer(live_) && previous_can) {
+    standing_in_ = true;
+    spdlog::warn("{}, the live release, cannot answer now: {}, the previous one, stands in for it at commit {}",
+                 ReleaseName(live_id_), ReleaseName(previous_id_), previous->follower->cursor());
+  } else if (standing_in_ && (!previous_can || (CanAnswer(live_) && !live_->follower->rebuilding()))) {
+    standing_in_ = false;
+    spdlog::warn("{}, the previous release, no longer stands in for {}, the live one", ReleaseName(previous_id_),
+                 ReleaseName(live_id_));
+  }
+}
+
 // ---- Calls.
 
 absl::Status OpenCollection::AdmitWrite(WriteKind kind) {
-  if (kind == WriteKind::kUpsert && rooms_.memory->over()) {
-    return Overloaded(Concat(Name(), ": loaded models and releases take ", FormatMemory(rooms_.memory->used()),
-                             ", the budget is ", FormatMemory(rooms_.memory->total()),
-                             ": delete a release or raise --memory-budget"),
-                      kAdmitRetry);
+  if (kind == WriteKind::kUpsert && !rooms_.memory->MakeRoom()) {
+    return Overloaded(
+        Concat(Name(), ": loaded models and releases take ", FormatMemory(rooms_.memory->used()), ", the budget is ",
+               FormatMemory(rooms_.memory->total()), ": delete a release or raise --memory-budget"),
+        kAdmitRetry);
   }
   absl::ReaderMutexLock lock(&mutex_);
   const FollowedPtr answering = Answering();
@@ -269,39 +320,21 @@ absl::Status OpenCollection::AdmitWrite(WriteKind kind) {
                     kAdmitRetry);
 }
 
-OpenCollection::FollowedPtr OpenCollection::Answering() const { return standing_in_ ? Find(previous_id_) : live_; }
-
-void OpenCollection::UpdateStandIn() {
-  const FollowedPtr previous = Find(previous_id_);
-  const bool previous_can = previous != nullptr && !previous->removed && previous->follower->caught_up();
-  const bool live_can = live_ != nullptr && live_->follower->caught_up();
-  if (!standing_in_ && !live_id_.empty() && !live_can && previous_can) {
-    standing_in_ = true;
-    spdlog::warn("{}, the live release, cannot answer now: {}, the previous one, stands in for it at commit {}",
-                 ReleaseName(live_id_), ReleaseName(previous_id_), previous->follower->cursor());
-  } else if (standing_in_ && (!previous_can || (live_can && live_->follower->cursor() >= previous->follower->cursor()))) {
-    standing_in_ = false;
-    spdlog::warn("{}, the live release, answers again", ReleaseName(live_id_));
-  }
-}
-
 absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveLocked() const {
   if (closed_) return ClosedError();
   if (live_id_.empty()) {
     return absl::FailedPreconditionError(
         Concat(Name(), " has no live release: create a release and promote it when it is READY"));
   }
-  if (const FollowedPtr answering = Answering(); answering != nullptr && answering->follower->caught_up()) {
-    return answering->follower->release();
-  }
+  if (const FollowedPtr answering = Answering(); CanAnswer(answering)) return answering->follower->release();
   if (live_ == nullptr) {
     return absl::UnavailableError(
         Concat(ReleaseName(live_id_), ", the live release, could not be opened: ", std::string(live_error_.message())));
   }
   const BuildProgress progress = live_->follower->Progress();
-  return absl::UnavailableError(Concat(ReleaseName(live_id_), ", the live release, is built again from the commit log: ",
-                                       progress.documents_done, " of ", progress.documents_total, " documents, commit ",
-                                       progress.cursor, " of ", progress.target_commit));
+  return absl::UnavailableError(
+      Concat(ReleaseName(live_id_), ", the live release, is built again from the commit log: ", progress.documents_done,
+             " of ", progress.documents_total, " documents, commit ", progress.cursor, " of ", progress.target_commit));
 }
 
 absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::Live() {
@@ -317,8 +350,7 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int6
   absl::MutexLock lock(&mutex_);
   const auto decided = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     const FollowedPtr answering = Answering();
-    return closed_ || answering == nullptr || !answering->follower->caught_up() ||
-           answering->follower->cursor() >= min_commit;
+    return closed_ || !CanAnswer(answering) || answering->follower->cursor() >= min_commit;
   };
   if (!Await(&mutex_, absl::Condition(&decided), patience)) {
     if (patience.IsGone()) {
@@ -332,21 +364,22 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int6
 }
 
 absl::StatusOr<BuildProgress> OpenCollection::Progress(std::string_view id) {
-  bool promoting = false;
+  bool under_way = false;
   {
     absl::ReaderMutexLock lock(&mutex_);
-    promoting = promoting_ && promoting_id_ == id;
+    under_way = (promoting_ && promoting_id_ == id) || creating_.contains(id);
     if (const FollowedPtr followed = Find(id); followed != nullptr) {
       BuildProgress progress = followed->follower->Progress();
+      const bool builds = followed->state == ReleaseState::kBuilding || !followed->follower->caught_up();
       progress.index_bytes = followed->memory.bytes();
-      progress.under_way = promoting || followed->state == ReleaseState::kBuilding || !followed->follower->caught_up();
-      progress.rebuilding = followed->state != ReleaseState::kBuilding && followed->follower->rebuilding();
+      progress.rebuilding = followed->follower->rebuilding();
+      progress.under_way = under_way || (!followed->removed && (builds || progress.rebuilding));
       return progress;
     }
   }
   RETURN_IF_ERROR(rooms_.meta->GetRelease(tenant_, id_, id).status());
   ASSIGN_OR_RETURN(const DocumentStore::Cursor cursor, documents_->GetCursor(id));
-  return BuildProgress{.cursor = cursor.commit, .target_commit = documents_->head(), .under_way = promoting};
+  return BuildProgress{.cursor = cursor.commit, .target_commit = documents_->head(), .under_way = under_way};
 }
 
 absl::StatusOr<int64_t> OpenCollection::WaitForChange(int64_t seen_version, absl::Duration timeout) {

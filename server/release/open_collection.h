@@ -1,11 +1,13 @@
 #pragma once
 // One collection that is open: its documents, the releases that follow its commit log, and the live pointer.
 //
-// Two threads. The follower thread takes one step of one release at a time: live first, then building, previous, ready;
-// but the previous one is kept so close behind the live one that going back to it takes well under a second. Steps are
-// short once there is a live release: whoever needs the next one waits for the one under way.
-// The task thread does what is long and must not keep it waiting: sealing, the evaluation at the end of a build, and
-// removing what a release leaves behind. Promote and CreateRelease run on their callers' threads.
+// Two threads. The follower thread takes one step of one release at a time: the one that answers first, then building,
+// previous, ready. A release that must come level with the one that answers (it chases it) goes before it, two steps
+// for one: the candidate of a promotion; the previous one when it falls behind, so that going back takes well under a
+// second; the live one when its files were damaged and it is built again. Steps are short once there is a live release:
+// whoever needs the next one waits for the one under way. The task thread does what is long and must not keep it
+// waiting: sealing, the evaluation at the end of a build, and removing what a release leaves behind. Promote and
+// CreateRelease run on their callers' threads.
 //
 // A release in memory is a `Followed`. Whoever writes to its index (a step, adopting a sealed directory, and a
 // promotion that keeps the live one still while the candidate comes level) has its `writing` turn. Locks: rows_mutex_
@@ -86,8 +88,8 @@ class OpenCollection {
     absl::Time step_retry_time = absl::InfinitePast();
     absl::Time task_retry_time = absl::InfinitePast();
     std::shared_ptr<const MeasuredRelease> measured;  // Newest.
-    MemoryReservation memory;  // Of the index; changed by whoever has the writer's turn.
-    int64_t estimated_bytes = 0;  // Of the whole index, while it is built.
+    MemoryReservation memory;                         // Of the index; changed by whoever has the writer's turn.
+    int64_t estimated_bytes = 0;                      // Of the whole index, while it is built.
   };
   using FollowedPtr = std::shared_ptr<Followed>;
   struct Turn {
@@ -100,19 +102,23 @@ class OpenCollection {
   // open_collection.cc
   absl::Status ClearLeftovers(const std::vector<ReleaseRecord>& releases);
   absl::StatusOr<std::vector<ReleaseRecord>> ReadReleases();
-  absl::StatusOr<FollowedPtr> OpenRelease(const ReleaseRecord& record);
+  absl::StatusOr<FollowedPtr> OpenRelease(const ReleaseRecord& record, Admission admission);
   void OpenOrReport(const ReleaseRecord& record);
   void FollowLoop();
   // Waits for the writer's turn and takes it; false when the patience is over or the collection closes.
   bool TakeTurn(const FollowedPtr& followed, const Patience& patience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Turn NextTurn(int64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Chases(const Followed& followed) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   int Rank(const Followed& followed) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void EndStep(const FollowedPtr& followed, const absl::Status& status);
   // Counts what the index takes now. REQUIRES: the caller has the writer's turn, and not mutex_.
   void UpdateMemory(Followed& followed);
   // The release that answers: the live one, or the previous one while it stands in.
   FollowedPtr Answering() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  bool CanAnswer(const FollowedPtr& followed) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void UpdateStandIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After its last step, whether a release that was built again has all that it needs to be whole.
+  bool IsWhole(const FollowedPtr& followed);
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveLocked() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::Status ClosedError() const;
   std::string Name() const;
@@ -138,8 +144,14 @@ class OpenCollection {
   void EndPromotion();
   absl::StatusOr<FollowedPtr> Candidate(const ReleaseRecord& record, const Patience& patience);
   absl::Status WaitUntilNear(const FollowedPtr& candidate, const Patience& patience);
-  absl::Status HoldLive(const FollowedPtr& candidate, const Patience& patience);
-  void LetLiveGo();
+  // What a candidate must have to go live now.
+  int64_t LevelCommit() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // Keeps the release that answers where it is, by taking its writing turn, and waits until the candidate is there too.
+  absl::Status HoldAnswering(const FollowedPtr& candidate, const Patience& patience);
+  // One try; false when the candidate did not come level in time.
+  absl::StatusOr<bool> TryToHold(const FollowedPtr& candidate, const Patience& patience);
+  void LetGo();
+  void LetGoLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<GateReport> Judge(const FollowedPtr& candidate, const CollectionRecord& collection,
                                    const Patience& patience);
   absl::StatusOr<std::shared_ptr<const MeasuredRelease>> Measure(const FollowedPtr& followed,
@@ -171,14 +183,17 @@ class OpenCollection {
   FollowedPtr live_ ABSL_GUARDED_BY(mutex_);         // Null when there is none, or when it could not be opened.
   absl::Status live_error_ ABSL_GUARDED_BY(mutex_);  // Why it could not.
   // The previous release answers while the live one cannot: it could not be opened, or its files were damaged and it is
-  // built again. It answers until the live one has whatever it has shown, so that no client is taken back in time.
+  // built again. No client is taken back in time: it begins once it has what the live one had shown, and ends once the
+  // live one has what it has shown.
   bool standing_in_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t shown_ ABSL_GUARDED_BY(mutex_) = 0;  // The commit that the live release had shown before Start.
   std::deque<FollowedPtr> tasks_ ABSL_GUARDED_BY(mutex_);
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Grows with each change of a release.
   bool promoting_ ABSL_GUARDED_BY(mutex_) = false;
   std::string promoting_id_ ABSL_GUARDED_BY(mutex_);
-  bool holding_live_ ABSL_GUARDED_BY(mutex_) = false;  // The promotion has the live release's writing turn.
-  int candidate_steps_ ABSL_GUARDED_BY(mutex_) = 0;    // Of the promotion's candidate, since the last of another.
+  int64_t promotion_floor_ ABSL_GUARDED_BY(mutex_) = 0;  // The newest commit when the promotion began.
+  FollowedPtr held_ ABSL_GUARDED_BY(mutex_);      // The promotion has the writing turn of this one, which answers.
+  int chaser_steps_ ABSL_GUARDED_BY(mutex_) = 0;  // Since the last step of one that chases nobody.
 
   absl::Time next_retire_check_ = absl::InfinitePast();  // Follower thread only.
   std::thread follower_thread_, task_thread_;

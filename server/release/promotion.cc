@@ -1,5 +1,6 @@
 // How a release goes live: wait until it has what the live one has, measure both at that state, ask the gate, swap.
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -16,9 +17,12 @@
 namespace tandem {
 namespace {
 
-// The live release is kept still while the candidate comes level, so that what is written then waits to be found. The
-// candidate gets two steps for one of the live release, so it comes as near as this under any load.
+// The release that answers is kept still while the candidate comes level, so that what is written then waits to be
+// found. The candidate gets two steps for one of the other, so it comes as near as this under any load.
 constexpr int64_t kNearCommits = 32;
+// A candidate that is near and does not come level (its steps fail, or its index is just being sealed) keeps the other
+// still for no longer than this; then both go on for as long, and it is tried again.
+constexpr absl::Duration kLongestHold = absl::Seconds(2);
 
 // What a promotion that could not wait any longer says.
 absl::Status GivenUp(const Patience& patience, std::string_view release, std::string_view what) {
@@ -79,13 +83,13 @@ absl::Status OpenCollection::BeginPromotion(std::string_view id, const Patience&
   if (closed_) return ClosedError();
   promoting_ = true;
   promoting_id_ = std::string(id);
-  candidate_steps_ = 0;
+  promotion_floor_ = documents_->head();
   ++version_;
   return absl::OkStatus();
 }
 
 void OpenCollection::EndPromotion() {
-  LetLiveGo();
+  LetGo();
   absl::MutexLock lock(&mutex_);
   // A retired release was opened for this promotion only.
   const FollowedPtr candidate = Find(promoting_id_);
@@ -125,7 +129,8 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const Rele
     if (closed_) return ClosedError();
     if (const FollowedPtr followed = Find(record.id); followed != nullptr) return followed;
   }
-  ASSIGN_OR_RETURN(const FollowedPtr followed, OpenRelease(record));
+  const Admission admission = record.state == ReleaseState::kPrevious ? Admission::kAlways : Admission::kIfItFits;
+  ASSIGN_OR_RETURN(const FollowedPtr followed, OpenRelease(record, admission));
   {
     absl::MutexLock lock(&mutex_);
     followed_[record.id] = followed;
@@ -134,13 +139,20 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const Rele
   return followed;
 }
 
+// The commit that must not be missing: what is shown now, or, when nothing can answer, all that was written before the
+// promotion began.
+int64_t OpenCollection::LevelCommit() const {
+  const FollowedPtr answering = Answering();
+  return CanAnswer(answering) ? answering->follower->cursor() : promotion_floor_;
+}
+
 absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, const Patience& patience) {
   documents_->Wake();
   absl::MutexLock lock(&mutex_);
   const auto near = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     if (closed_ || candidate->removed) return true;
-    const Follower& follower = *candidate->follower;
-    return follower.caught_up() && (live_ == nullptr || live_->follower->cursor() - follower.cursor() <= kNearCommits);
+    const int64_t distance = LevelCommit() - candidate->follower->cursor();
+    return candidate->follower->caught_up() && distance <= (CanAnswer(Answering()) ? kNearCommits : 0);
   };
   const bool reached = Await(&mutex_, absl::Condition(&near), patience);
   if (closed_) return ClosedError();
@@ -151,36 +163,56 @@ absl::Status OpenCollection::WaitUntilNear(const FollowedPtr& candidate, const P
                  Concat("it had commit ", progress.cursor, " of ", progress.target_commit));
 }
 
-// Takes the live release's writing turn, so that it stays where it is, and waits until the candidate is there too.
-absl::Status OpenCollection::HoldLive(const FollowedPtr& candidate, const Patience& patience) {
-  const std::string name = ReleaseName(candidate->follower->release()->id);
-  absl::MutexLock lock(&mutex_);
-  if (live_ == nullptr) return absl::OkStatus();
-  if (!TakeTurn(live_, patience)) {
-    return closed_ ? ClosedError() : GivenUp(patience, name, "the live release was still taking a step");
+absl::Status OpenCollection::HoldAnswering(const FollowedPtr& candidate, const Patience& patience) {
+  while (true) {
+    RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
+    ASSIGN_OR_RETURN(const bool level, TryToHold(candidate, patience));
+    if (level) return absl::OkStatus();
+    absl::MutexLock lock(&mutex_);
+    const auto over = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || candidate->removed; };
+    Await(&mutex_, absl::Condition(&over),
+          {.deadline = std::min(patience.deadline, absl::Now() + kLongestHold), .gone = patience.gone});
   }
-  holding_live_ = true;
-  documents_->Wake();
-  const auto level = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return closed_ || candidate->removed || candidate->follower->cursor() >= live_->follower->cursor();
-  };
-  const bool reached = Await(&mutex_, absl::Condition(&level), patience);
-  if (closed_) return ClosedError();
-  if (candidate->removed) return absl::AbortedError(Concat(name, " was removed while it was being promoted"));
-  if (reached) return absl::OkStatus();
-  return GivenUp(
-      patience, name,
-      Concat("it had commit ", candidate->follower->cursor(), ", the live release ", live_->follower->cursor()));
 }
 
-void OpenCollection::LetLiveGo() {
+absl::StatusOr<bool> OpenCollection::TryToHold(const FollowedPtr& candidate, const Patience& patience) {
+  const std::string name = ReleaseName(candidate->follower->release()->id);
+  absl::MutexLock lock(&mutex_);
+  const FollowedPtr answering = Answering();
+  if (!CanAnswer(answering)) return candidate->follower->cursor() >= LevelCommit();  // Nothing to keep still.
+  if (!TakeTurn(answering, patience)) {
+    return closed_ ? ClosedError() : GivenUp(patience, name, "the live release was still taking a step");
+  }
+  held_ = answering;
+  documents_->Wake();
+  const auto level = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return closed_ || candidate->removed || candidate->follower->cursor() >= answering->follower->cursor();
+  };
+  const bool reached =
+      Await(&mutex_, absl::Condition(&level),
+            {.deadline = std::min(patience.deadline, absl::Now() + kLongestHold), .gone = patience.gone});
+  if (closed_) return ClosedError();
+  if (candidate->removed) return absl::AbortedError(Concat(name, " was removed while it was being promoted"));
+  if (reached && Answering() == answering) return true;  // A stand-in may have ended meanwhile.
+  LetGoLocked();
+  if (!patience.IsOver()) return false;
+  return GivenUp(patience, name,
+                 Concat("it had commit ", candidate->follower->cursor(), ", ", answering->follower->release()->id,
+                        ", which answers, ", answering->follower->cursor()));
+}
+
+void OpenCollection::LetGo() {
   {
     absl::MutexLock lock(&mutex_);
-    if (!holding_live_) return;
-    holding_live_ = false;
-    live_->writing = false;
+    LetGoLocked();
   }
   documents_->Wake();
+}
+
+void OpenCollection::LetGoLocked() {
+  if (held_ == nullptr) return;
+  held_->writing = false;
+  held_ = nullptr;
 }
 
 absl::StatusOr<GateReport> OpenCollection::AskAndRecord(const FollowedPtr& candidate,
@@ -209,22 +241,22 @@ absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, c
   const GatePolicy& policy = collection.gate;
   const bool replaces = !collection.live_release.empty();
   if (LacksEvaluationSet(policy, replaces)) return GateWithoutEvaluationSet();
-  RETURN_IF_ERROR(HoldLive(candidate, patience));
+  RETURN_IF_ERROR(HoldAnswering(candidate, patience));
   FollowedPtr live;
   {
     absl::MutexLock lock(&mutex_);
-    live = live_;
+    if (!standing_in_ && CanAnswer(live_)) live = live_;
   }
-  if (replaces && (live == nullptr || !live->follower->caught_up())) {
+  if (replaces && live == nullptr) {
     GateReport report;
     report.reason = Concat(ReleaseName(collection.live_release),
                            ", the live release, cannot be measured now: its index is not whole");
-    LetLiveGo();
+    LetGo();
     return report;
   }
   const auto candidate_snapshot = candidate->follower->release()->index->snapshot();
   const auto live_snapshot = live == nullptr ? nullptr : live->follower->release()->index->snapshot();
-  LetLiveGo();
+  LetGo();
 
   std::vector<EvaluationQuery> queries;
   if (!policy.evaluation_set.empty()) {
@@ -276,15 +308,14 @@ absl::Status OpenCollection::StoreEvaluation(const std::string& release, const E
 absl::Status OpenCollection::Swap(const FollowedPtr& candidate, std::optional<int64_t> etag,
                                   const std::optional<GateReport>& gate, const MetaStore::Request* request,
                                   const Patience& patience) {
-  RETURN_IF_ERROR(HoldLive(candidate, patience));
+  RETURN_IF_ERROR(HoldAnswering(candidate, patience));
   const std::string& id = candidate->follower->release()->id;
   {
     absl::MutexLock rows(&rows_mutex_);
     if (patience.IsGone()) return GivenUp(patience, ReleaseName(id), "it was about to go live");
     RETURN_IF_ERROR(rooms_.meta->PromoteRelease(tenant_, id_, id, etag, gate, request).status());
     absl::MutexLock lock(&mutex_);
-    if (holding_live_) live_->writing = false;
-    holding_live_ = false;
+    LetGoLocked();
     const FollowedPtr before_last = previous_id_ == id ? nullptr : Find(previous_id_);
     if (before_last != nullptr) {
       before_last->state = ReleaseState::kRetired;
@@ -297,6 +328,7 @@ absl::Status OpenCollection::Swap(const FollowedPtr& candidate, std::optional<in
     live_ = candidate;
     live_error_ = absl::OkStatus();
     standing_in_ = false;
+    shown_ = 0;
     ++version_;
   }
   documents_->Wake();

@@ -84,7 +84,16 @@ bool ReleaseDirectory::Rebuilding() const {
   return std::filesystem::exists(path_ / kRebuildingFile, error) || error;
 }
 
-absl::Status ReleaseDirectory::MarkRebuilding() const { return WriteFileDurably(path_ / kRebuildingFile, ""); }
+int64_t ReleaseDirectory::ShownBefore() const {
+  const absl::StatusOr<std::string> text = ReadFile(path_ / kRebuildingFile);
+  int64_t commit = 0;
+  if (text.ok()) std::from_chars(text->data(), text->data() + text->size(), commit);
+  return commit;
+}
+
+absl::Status ReleaseDirectory::MarkRebuilding(int64_t shown_before) const {
+  return WriteFileDurably(path_ / kRebuildingFile, Concat(std::max(shown_before, ShownBefore())));
+}
 
 absl::Status ReleaseDirectory::ClearRebuilding() const { return RemoveTree(path_ / kRebuildingFile); }
 

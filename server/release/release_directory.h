@@ -2,7 +2,9 @@
 // Where a release's files lie:
 //   <data>/collections/<tenant>/<collection>/releases/<release>/
 //     sealed-<commit>/   a sealed index (index/vector_index.h) of the documents up to that commit; published by rename
-//     rebuilding         there while the index is built again from the log: until it is gone the release may not answer
+//     rebuilding         there while the index is built again from the log: until it is gone the release may not
+//     answer;
+//                        holds the commit that it had shown before, in decimal
 // More than one sealed directory is there only after a crash between publishing the newer one and removing the older.
 // Do not change the names: directories outlive binaries. No state besides the path; one writer a release.
 
@@ -39,7 +41,9 @@ class ReleaseDirectory {
   absl::Status KeepOnly(int64_t commit) const;
 
   bool Rebuilding() const;
-  absl::Status MarkRebuilding() const;
+  // The commit that the release had shown when its index was lost; 0 when it is not built again, or never showed one.
+  int64_t ShownBefore() const;
+  absl::Status MarkRebuilding(int64_t shown_before) const;
   absl::Status ClearRebuilding() const;
 
  private:

@@ -67,7 +67,7 @@ absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord&
     return absl::AlreadyExistsError(Concat(ReleaseName(record.id), " exists already"));
   }
   RETURN_IF_ERROR(DiscardFiles(record.id));
-  ASSIGN_OR_RETURN(const FollowedPtr followed, OpenRelease(record));
+  ASSIGN_OR_RETURN(const FollowedPtr followed, OpenRelease(record, Admission::kIfItFits));
   if (const absl::Status status = rooms_.meta->CreateRelease(record, request); !status.ok()) {
     DiscardFiles(record.id).IgnoreError();  // Start removes what is left.
     return status;
@@ -116,6 +116,7 @@ absl::Status OpenCollection::DeleteRelease(std::string_view id) {
     ++version_;
     if (const FollowedPtr followed = Find(id); followed != nullptr) {
       Remove(followed, /*discard=*/true);
+      UpdateStandIn();
       return absl::OkStatus();
     }
   }

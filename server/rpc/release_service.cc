@@ -151,12 +151,11 @@ absl::Status ReleaseService::PromoteRelease(const Call& call, const v1::PromoteR
   return absl::OkStatus();
 }
 
-// The answer to a repeated promotion: the releases as they are now.
+// The answer to a repeated promotion: the releases as they are now. What the gate said then may not be what it said last.
 absl::Status ReleaseService::FillRepeated(const Call& call, const std::string& name,
                                           v1::PromoteReleaseResponse* response) {
   ASSIGN_OR_RETURN(const ReleaseRecord release, Find(call, name));
   Fill(release, response->mutable_release());
-  if (release.gate) ToProto(release.collection, *release.gate, response->mutable_gate());
   ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(call.tenant, release.collection));
   if (!collection.previous_release.empty()) {
     ASSIGN_OR_RETURN(const ReleaseRecord previous,

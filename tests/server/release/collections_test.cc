@@ -304,6 +304,48 @@ TEST_F(CollectionsTest, ThePreviousReleaseAnswersWhenTheLiveOnesModelIsDamaged) 
   ExpectExactAtHead();
 }
 
+TEST_F(CollectionsTest, APreviousReleaseThatIsBuiltAgainDoesNotKeepTheLiveOneWaiting) {
+  world_.PutMany(0, 3000);
+  world_.GoLive("r1", "a");
+  world_.GoLive("r2", "b");
+  world_.Close();
+  std::ofstream(Directory("r1").SealedPath(3000) / "vectors.f32", std::ios::trunc) << "damage";
+  world_.Open();
+  world_.PutMany(0, 1);
+  EXPECT_EQ(world_.LiveAtHead()->id, "r2");
+  EXPECT_TRUE(world_.collections().Progress(kTenant, kCollection, "r1")->rebuilding);
+  EXPECT_TRUE(world_.Promote("r1").ok()) << "once it is whole";
+  ExpectExactAtHead();
+}
+
+TEST_F(CollectionsTest, APromotionWhileThePreviousReleaseStandsInTakesNobodyBackInTime) {
+  world_.PutMany(0, 20);
+  world_.GoLive("r1", "a");
+  world_.GoLive("r2", "b");
+  ASSERT_TRUE(world_.CreateRelease("r3", "a").ok());
+  ASSERT_EQ(world_.WaitBuilt("r3").state, ReleaseState::kReady);
+  world_.Close();
+  std::filesystem::resize_file(ModelRevisionDirectory(data_.path(), kTenant, "m", "b") / "model.safetensors", 100);
+  world_.Open();
+  for (int i = 0; i < 30; ++i) world_.PutMany(i * 100, 100);
+  int64_t shown = 0;
+  while (shown < 500) shown = (*Live())->index->snapshot()->commit();
+  EXPECT_EQ((*Live())->id, "r1");
+  const auto promoted = world_.Promote("r3", "r2 is lost");
+  ASSERT_TRUE(promoted.ok()) << promoted.status();
+  EXPECT_EQ((*Live())->id, "r3");
+  EXPECT_GE((*Live())->index->snapshot()->commit(), shown);
+  ExpectExactAtHead();
+}
+
+TEST_F(CollectionsTest, ABuildThatWasCancelledIsNoLongerUnderWay) {
+  world_.PutMany(0, 3000);
+  ASSERT_TRUE(world_.CreateRelease("r1", "a").ok());
+  EXPECT_TRUE(world_.collections().Progress(kTenant, kCollection, "r1")->under_way);
+  ASSERT_TRUE(world_.collections().CancelRelease(kTenant, kCollection, "r1").ok());
+  EXPECT_FALSE(world_.collections().Progress(kTenant, kCollection, "r1")->under_way);
+}
+
 TEST_F(CollectionsTest, ThePreviousReleaseStaysCloseBehindWhileWritersFloodTheLog) {
   world_.PutMany(0, 100);
   world_.GoLive("r1", "a");

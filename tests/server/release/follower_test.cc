@@ -274,6 +274,28 @@ TEST_F(FollowerTest, ADamagedSealedDirectoryIsBuiltAgainAndNotServedUntilItIsWho
   ExpectExact(*follower);
 }
 
+TEST_F(FollowerTest, WhatWasBuiltAgainIsTakenForWholeOnlyOnceItIsMarkedSo) {
+  world_.PutMany(0, 50);
+  auto follower = Open(/*building=*/true);
+  Follow(*follower);
+  Seal(*follower);
+  follower.reset();
+  std::filesystem::remove_all(Directory().SealedPath(50));
+  follower = Open();
+  EXPECT_TRUE(follower->rebuilding());
+  Follow(*follower);
+  EXPECT_TRUE(follower->caught_up() && follower->rebuilding());
+  const int64_t head = world_.PutMany(50, 10);  // Shown by another in the meantime.
+  follower = Open();
+  EXPECT_FALSE(follower->caught_up()) << "a restart finds it without what was written since";
+  Follow(*follower);
+  EXPECT_EQ(follower->cursor(), head);
+  ASSERT_TRUE(follower->MarkWhole().ok());
+  world_.PutMany(60, 10);
+  follower = Open();
+  EXPECT_TRUE(follower->caught_up() && !follower->rebuilding());
+}
+
 TEST_F(FollowerTest, AMissingSealedDirectoryIsBuiltAgain) {
   world_.PutMany(0, 10);
   auto follower = Open();

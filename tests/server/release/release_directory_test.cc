@@ -49,7 +49,10 @@ TEST_F(ReleaseDirectoryTest, PrepareRemovesUnfinishedWorkOnly) {
 TEST_F(ReleaseDirectoryTest, TheRebuildingMarkerStaysUntilItIsCleared) {
   ASSERT_TRUE(directory_.Prepare().ok());
   EXPECT_FALSE(directory_.Rebuilding());
-  ASSERT_TRUE(directory_.MarkRebuilding().ok());
+  EXPECT_EQ(directory_.ShownBefore(), 0);
+  ASSERT_TRUE(directory_.MarkRebuilding(7).ok());
+  ASSERT_TRUE(directory_.MarkRebuilding(3).ok());
+  EXPECT_EQ(directory_.ShownBefore(), 7) << "damaged again before it had come as far";
   ASSERT_TRUE(directory_.Prepare().ok());
   EXPECT_TRUE(directory_.Rebuilding());
   ASSERT_TRUE(directory_.ClearRebuilding().ok());
