@@ -45,8 +45,10 @@ absl::Status Collections::Delete(absl::string_view collection) const {
   return connection_->CallOnce(*stub_, &Stub::DeleteCollection, request).status();
 }
 
-absl::StatusOr<int64_t> Collections::Upsert(absl::string_view collection, std::vector<v1::Document> documents) const {
+absl::StatusOr<int64_t> Collections::Upsert(absl::string_view collection, std::vector<v1::Document> documents,
+                                            std::string request_id) const {
   v1::UpsertDocumentsRequest request;
+  request.set_request_id(std::move(request_id));
   request.set_collection(CollectionName(collection));
   for (v1::Document& document : documents) *request.add_documents() = std::move(document);
   absl::StatusOr<v1::UpsertDocumentsResponse> response =

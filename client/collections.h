@@ -26,8 +26,10 @@ class Collections {
   absl::StatusOr<v1::Collection> Update(v1::UpdateCollectionRequest request) const;
   absl::Status Delete(absl::string_view collection) const;
 
-  // Up to 10,000 documents in one transaction: all or nothing. For more, Import.
-  absl::StatusOr<int64_t> Upsert(absl::string_view collection, std::vector<v1::Document> documents) const;
+  // Up to 10,000 documents in one transaction: all or nothing. For more, Import. Returns the commit of the last one. The
+  // same `request_id` and documents again store nothing twice; one is made when it is empty.
+  absl::StatusOr<int64_t> Upsert(absl::string_view collection, std::vector<v1::Document> documents,
+                                 std::string request_id = "") const;
   absl::StatusOr<UploadProgress> Import(absl::string_view collection, const ItemSource<v1::Document>& documents,
                                         const UploadOptions& options = {}, const UploadCallbacks& callbacks = {}) const;
   absl::StatusOr<v1::Document> GetDocument(absl::string_view collection, absl::string_view id) const;

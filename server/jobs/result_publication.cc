@@ -67,6 +67,19 @@ std::filesystem::path FinalDirectory(const std::filesystem::path& data_directory
   return RevisionDirectory(data_directory, job.tenant, job.target_model, job.id);
 }
 
+// Moves the result, unless that was done before. After a power cut a directory that moved may be under both names; the
+// new one is whole then, since its content was synced first. The old one goes with the job.
+absl::Status MoveResult(const std::filesystem::path& result, const std::filesystem::path& destination,
+                        const std::string& weights) {
+  if (!IsDirectory(result)) return absl::OkStatus();
+  if (IsDirectory(destination)) {
+    const absl::StatusOr<std::string> made = FileSha256(result / weights), moved = FileSha256(destination / weights);
+    if (made.ok() && moved.ok() && *made == *moved) return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(CreateDirectories(destination.parent_path()));
+  return PublishDirectory(result, destination);
+}
+
 }  // namespace
 
 bool HasResult(const std::filesystem::path& data_directory, const JobRecord& job) {
@@ -82,10 +95,7 @@ absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_direct
   ASSIGN_OR_RETURN(const TrainerResult result, ReadResult(directory));
   ASSIGN_OR_RETURN(const ModelRevisionRecord base,
                    store->GetModelRevision(job.tenant, plan.base_model, plan.base_revision));
-  if (IsDirectory(directory / kResultDirectory)) {
-    RETURN_IF_ERROR(CreateDirectories(destination.parent_path()));
-    RETURN_IF_ERROR(PublishDirectory(directory / kResultDirectory, destination));
-  }
+  RETURN_IF_ERROR(MoveResult(directory / kResultDirectory, destination, result.weights));
   ModelRevisionRecord revision;
   revision.tenant = job.tenant;
   revision.model = job.target_model;

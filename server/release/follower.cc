@@ -16,12 +16,9 @@
 namespace tandem {
 namespace {
 
-struct StepLimit {
-  int versions;
-  int64_t text_bytes;
-};
-constexpr StepLimit kShortStep = {32, 4 << 10};   // A quarter of a second on 2 cores with a model of 22M parameters.
-constexpr StepLimit kLongStep = {128, 64 << 10};  // About as many tokens as four of the embedding queue's batches.
+constexpr int kStepVersions = 128;
+constexpr int64_t kShortStepBytes = 4 << 10;  // Of text: a quarter of a second on 2 cores with a 22M-parameter model.
+constexpr int64_t kLongStepBytes = 64 << 10;
 constexpr int kReplayVectors = 4096;
 constexpr int kReplayVersions = 20000;
 constexpr int64_t kSealShare = 10;  // Sealing waits for a fresh part of at least this share of the sealed one.
@@ -220,9 +217,9 @@ absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority prio
 // such versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
 absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size, EmbeddingPriority priority) {
   const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
-  const StepLimit& limit = size == StepSize::kShort ? kShortStep : kLongStep;
+  const int64_t bytes = size == StepSize::kShort ? kShortStepBytes : kLongStepBytes;
   ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
-                   documents_->ReadLog(cursor(), limit.versions, limit.text_bytes, skip));
+                   documents_->ReadLog(cursor(), kStepVersions, bytes, skip));
   Batch batch;
   batch.commit = versions.empty() ? up_to : std::min(versions.back().commit, up_to);
   std::erase_if(versions, [&](const DocumentVersion& version) { return version.commit > up_to; });

@@ -19,7 +19,7 @@ namespace {
 
 // The release that answers is kept still while the candidate comes level, so that what is written then waits to be
 // found. The candidate gets two steps for one of the other, so it comes as near as this under any load.
-constexpr int64_t kNearCommits = 32;
+constexpr int64_t kNearCommits = 128;
 // A candidate that is near and does not come level (its steps fail, or its index is just being sealed) keeps the other
 // still for no longer than this; then both go on for as long, and it is tried again.
 constexpr absl::Duration kLongestHold = absl::Seconds(2);

@@ -162,7 +162,6 @@ void OpenCollection::ScheduleTasks() {
 }
 
 void OpenCollection::TaskLoop() {
-  GiveWay();  // Building a graph takes every core that searches leave.
   while (true) {
     FollowedPtr followed;
     {
@@ -215,8 +214,15 @@ void OpenCollection::RunTask(const FollowedPtr& followed) {
 }
 
 // Following goes on while the directory is written; only putting it in place takes the writer's turn.
+// Building a graph would take every core from searches; the thread that does it must not be the one that holds the turn
+// afterwards, since only a privileged process may raise a thread's priority again.
 absl::Status OpenCollection::Seal(const FollowedPtr& followed) {
-  RETURN_IF_ERROR(followed->follower->WriteSealed());
+  absl::Status written;
+  std::thread([&] {
+    GiveWay();
+    written = followed->follower->WriteSealed();
+  }).join();
+  RETURN_IF_ERROR(written);
   {
     absl::MutexLock lock(&mutex_);
     if (!TakeTurn(followed, Patience{})) return absl::CancelledError("the collection is being closed");

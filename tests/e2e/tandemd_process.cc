@@ -21,8 +21,9 @@ pid_t Spawn(const std::vector<std::string>& arguments, const std::vector<std::st
             const std::filesystem::path& log) {
   const pid_t pid = fork();
   if (pid != 0) return pid;
+  setenv("OMP_WAIT_POLICY", "passive", 1);  // As tandemd would start itself again to have it: half of its start.
   for (const std::string& variable : environment) putenv(strdup(variable.c_str()));
-  if (freopen(log.c_str(), "w", stderr) == nullptr || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) _exit(126);
+  if (freopen(log.c_str(), "a", stderr) == nullptr || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) _exit(126);
   const std::string binary = TandemdProcess::Binary();
   std::vector<char*> pointers = {const_cast<char*>(binary.c_str())};
   for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
@@ -60,35 +61,80 @@ std::filesystem::path TandemdProcess::Binary() {
          "tandemd";
 }
 
-TandemdProcess::TandemdProcess(const std::vector<std::string>& flags) {
-  const std::filesystem::path port_file = directory() / "port";
-  std::vector<std::string> arguments = {"--listen=127.0.0.1:0", "--port-file=" + port_file.string(),
-                                        "--data-dir=" + (directory() / "data").string()};
-  arguments.insert(arguments.end(), flags.begin(), flags.end());
-  pid_ = Spawn(arguments, {}, directory() / "log");
-  for (const absl::Time limit = absl::Now() + absl::Seconds(60); address_.empty();
-       absl::SleepFor(absl::Milliseconds(20))) {
-    std::ifstream(port_file) >> address_;
-    if (address_.empty() && (waitpid(pid_, nullptr, WNOHANG) == pid_ || absl::Now() > limit)) {
-      std::cerr << "tandemd did not start:\n" << Contents(directory() / "log");
-      std::abort();
-    }
-  }
+TandemdProcess::TandemdProcess(const std::vector<std::string>& flags) : TandemdProcess(TandemdOptions{flags, {}, {}}) {}
+
+TandemdProcess::TandemdProcess(TandemdOptions options) : TandemdProcess(std::move(options), NotStarted()) {
+  const absl::Status started = Start();
+  if (started.ok()) return;
+  std::cerr << started << "\n";
+  std::abort();
+}
+
+TandemdProcess::TandemdProcess(TandemdOptions options, NotStarted) : options_(std::move(options)) {
+  if (options_.data_directory.empty()) options_.data_directory = directory() / "data";
 }
 
 TandemdProcess::~TandemdProcess() {
-  if (pid_ < 0) return;
-  kill(pid_, SIGKILL);
-  WaitFor(pid_);
+  if (running()) Kill();
+}
+
+absl::Status TandemdProcess::Start(absl::Duration limit) {
+  const std::filesystem::path port_file = directory() / "port";
+  std::filesystem::remove(port_file);
+  std::vector<std::string> arguments = {"--listen=" + (address_.empty() ? "127.0.0.1:0" : address_),
+                                        "--port-file=" + port_file.string(),
+                                        "--data-dir=" + options_.data_directory.string()};
+  arguments.insert(arguments.end(), options_.flags.begin(), options_.flags.end());
+  pid_ = Spawn(arguments, options_.environment, directory() / "log");
+  const absl::Time deadline = absl::Now() + limit;
+  for (std::string address; address.empty(); absl::SleepFor(absl::Milliseconds(5))) {
+    std::ifstream(port_file) >> address;
+    if (!address.empty()) {
+      address_ = address;
+      break;
+    }
+    int status = 0;
+    if (waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      return absl::AbortedError("tandemd ended before it answered:\n" + Log());
+    }
+    if (absl::Now() > deadline) {
+      Kill();
+      return absl::DeadlineExceededError("tandemd did not answer within " + absl::FormatDuration(limit) + ":\n" +
+                                         Log());
+    }
+  }
+  return absl::OkStatus();
 }
 
 int TandemdProcess::Stop() {
   kill(pid_, SIGTERM);
-  const int code = WaitFor(pid_);
-  pid_ = -1;
-  if (code != 0) std::cerr << Contents(directory() / "log");
+  const int code = WaitForEnd();
+  if (code != 0) std::cerr << Log();
   return code;
 }
+
+void TandemdProcess::Kill() {
+  kill(pid_, SIGKILL);
+  WaitForEnd();
+}
+
+int TandemdProcess::WaitForEnd() {
+  const int code = WaitFor(pid_);
+  pid_ = -1;
+  return code;
+}
+
+pid_t TandemdProcess::TrainerPid() const {
+  if (!running()) return 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
+    pid_t child = 0;
+    if (std::ifstream(task.path() / "children") >> child) return child;
+  }
+  return 0;
+}
+
+std::string TandemdProcess::Log() const { return Contents(directory() / "log"); }
 
 int TandemdProcess::RunAndWait(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
                                std::string* output) {

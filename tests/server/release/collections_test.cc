@@ -9,9 +9,7 @@
 #include "absl/time/clock.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
-#include "server/release/release_directory.h"
-#include "tests/support/release_world.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/server/release/collections_fixture.h"
 
 namespace tandem {
 namespace {
@@ -20,26 +18,7 @@ using test::kCollection;
 using test::kTenant;
 using testing::HasSubstr;
 
-class CollectionsTest : public testing::Test {
- protected:
-  CollectionsTest() { world_.CreateCollection(); }
-
-  void ExpectExactAtHead() {
-    const auto live = world_.LiveAtHead();
-    ASSERT_NE(live, nullptr);
-    for (const char* query : {"w0", "w3", "w7 w8"}) EXPECT_EQ(oracle_.Check(test::Ask(world_, *live, query)), "");
-  }
-  ReleaseDirectory Directory(const char* release) {
-    return ReleaseDirectory(CollectionDirectory(data_.path(), kTenant, kCollection), release);
-  }
-  absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live() {
-    return world_.collections().Live(kTenant, kCollection);
-  }
-
-  test::TemporaryDirectory data_;
-  test::ReleaseWorld world_{data_.path(), {}};
-  test::Oracle oracle_{&world_};
-};
+class CollectionsTest : public CollectionsFixture {};
 
 TEST_F(CollectionsTest, UnknownCollectionsAreNotFound) {
   EXPECT_TRUE(absl::IsNotFound(world_.collections().Documents(kTenant, "nope").status()));
@@ -219,125 +198,6 @@ TEST_F(CollectionsTest, ABuildGoesOnAfterARestart) {
   ExpectExactAtHead();
 }
 
-TEST_F(CollectionsTest, ADamagedLiveReleaseIsUnavailableUntilItIsBuiltAgain) {
-  world_.PutMany(0, 100);
-  world_.GoLive("r1", "a");
-  world_.Close();
-  std::ofstream(Directory("r1").SealedPath(100) / "vectors.f32", std::ios::trunc) << "damage";
-  world_.Open();
-  const absl::Time deadline = absl::Now() + absl::Seconds(30);
-  while (!Live().ok() && absl::Now() < deadline) {
-    const absl::Status status = Live().status();
-    if (status.ok()) break;
-    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("is built again"));
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  ExpectExactAtHead();
-}
-
-TEST_F(CollectionsTest, ALiveReleaseWithoutItsModelIsUnavailableAndSaysWhy) {
-  world_.PutMany(0, 5);
-  world_.GoLive("r1", "a");
-  world_.Close();
-  const std::filesystem::path model = ModelRevisionDirectory(data_.path(), kTenant, "m", "a");
-  std::filesystem::rename(model, data_.path() / "elsewhere");
-  world_.Open();
-  EXPECT_TRUE(absl::IsUnavailable(Live().status())) << Live().status();
-  EXPECT_THAT(std::string(Live().status().message()), HasSubstr("could not be opened"));
-  world_.PutMany(5, 5);  // Writes are still taken.
-  world_.Close();
-  std::filesystem::rename(data_.path() / "elsewhere", model);
-  world_.Open();
-  ExpectExactAtHead();
-}
-
-TEST_F(CollectionsTest, ThePreviousReleaseAnswersWhileADamagedLiveOneIsBuiltAgain) {
-  world_.PutMany(0, 3000);
-  world_.GoLive("r1", "a");
-  world_.GoLive("r2", "b");
-  world_.Close();
-  std::ofstream(Directory("r2").SealedPath(3000) / "vectors.f32", std::ios::trunc) << "damage";
-  world_.Open();
-  const auto at_once = Live();
-  ASSERT_TRUE(at_once.ok()) << at_once.status();
-  EXPECT_EQ((*at_once)->id, "r1") << "building 3,000 documents again takes longer than asking";
-  EXPECT_TRUE(world_.collections().Progress(kTenant, kCollection, "r2")->rebuilding);
-  EXPECT_TRUE(absl::IsFailedPrecondition(world_.collections().DeleteRelease(kTenant, kCollection, "r1")));
-  EXPECT_EQ(world_.meta().GetCollection(kTenant, kCollection)->live_release, "r2") << "no promotion has been made";
-  // Writes go on meanwhile, are found, and are not taken back when r2 takes over.
-  int64_t shown = 0;
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  for (int i = 0; (*Live())->id == "r1" && absl::Now() < deadline; ++i) {
-    const auto live = world_.LiveAtHead();
-    const test::Answer answer = test::Ask(world_, *live, Concat("w", i % 100));
-    EXPECT_GE(answer.commit, shown);
-    shown = answer.commit;
-    if (i % 50 == 0) {
-      EXPECT_EQ(oracle_.Check(answer), "");
-    }
-    if (i < 20) world_.PutMany(i, 1);
-  }
-  ASSERT_EQ((*Live())->id, "r2");
-  EXPECT_GE((*Live())->index->snapshot()->commit(), shown);
-  ExpectExactAtHead();
-}
-
-TEST_F(CollectionsTest, ThePreviousReleaseAnswersWhenTheLiveOnesModelIsDamaged) {
-  world_.PutMany(0, 20);
-  world_.GoLive("r1", "a");
-  world_.GoLive("r2", "b");
-  world_.Close();
-  const std::filesystem::path model = ModelRevisionDirectory(data_.path(), kTenant, "m", "b");
-  std::filesystem::resize_file(model / "model.safetensors", 100);
-  world_.Open();
-  ASSERT_TRUE(Live().ok()) << Live().status();
-  EXPECT_EQ((*Live())->id, "r1");
-  world_.PutMany(20, 5);
-  ExpectExactAtHead();
-  // Going back makes it the live one for good.
-  const auto back = world_.Promote("r1");
-  ASSERT_TRUE(back.ok()) << back.status();
-  EXPECT_EQ(world_.meta().GetCollection(kTenant, kCollection)->live_release, "r1");
-  EXPECT_EQ((*Live())->id, "r1");
-  world_.PutMany(25, 5);
-  ExpectExactAtHead();
-}
-
-TEST_F(CollectionsTest, APreviousReleaseThatIsBuiltAgainDoesNotKeepTheLiveOneWaiting) {
-  world_.PutMany(0, 3000);
-  world_.GoLive("r1", "a");
-  world_.GoLive("r2", "b");
-  world_.Close();
-  std::ofstream(Directory("r1").SealedPath(3000) / "vectors.f32", std::ios::trunc) << "damage";
-  world_.Open();
-  world_.PutMany(0, 1);
-  EXPECT_EQ(world_.LiveAtHead()->id, "r2");
-  EXPECT_TRUE(world_.collections().Progress(kTenant, kCollection, "r1")->rebuilding);
-  EXPECT_TRUE(world_.Promote("r1").ok()) << "once it is whole";
-  ExpectExactAtHead();
-}
-
-TEST_F(CollectionsTest, APromotionWhileThePreviousReleaseStandsInTakesNobodyBackInTime) {
-  world_.PutMany(0, 20);
-  world_.GoLive("r1", "a");
-  world_.GoLive("r2", "b");
-  ASSERT_TRUE(world_.CreateRelease("r3", "a").ok());
-  ASSERT_EQ(world_.WaitBuilt("r3").state, ReleaseState::kReady);
-  world_.Close();
-  std::filesystem::resize_file(ModelRevisionDirectory(data_.path(), kTenant, "m", "b") / "model.safetensors", 100);
-  world_.Open();
-  for (int i = 0; i < 30; ++i) world_.PutMany(i * 100, 100);
-  int64_t shown = 0;
-  while (shown < 500) shown = (*Live())->index->snapshot()->commit();
-  EXPECT_EQ((*Live())->id, "r1");
-  const auto promoted = world_.Promote("r3", "r2 is lost");
-  ASSERT_TRUE(promoted.ok()) << promoted.status();
-  EXPECT_EQ((*Live())->id, "r3");
-  EXPECT_GE((*Live())->index->snapshot()->commit(), shown);
-  ExpectExactAtHead();
-}
-
 TEST_F(CollectionsTest, ABuildThatWasCancelledIsNoLongerUnderWay) {
   world_.PutMany(0, 3000);
   ASSERT_TRUE(world_.CreateRelease("r1", "a").ok());
@@ -360,60 +220,7 @@ TEST_F(CollectionsTest, ThePreviousReleaseStaysCloseBehindWhileWritersFloodTheLo
     ++samples;
   }
   EXPECT_GT(samples, 20);
-  EXPECT_LE(most, 8 + 32) << "the lag that calls for a step of the previous one, and a step of the live one";
-}
-
-TEST_F(CollectionsTest, AReleaseThatDoesNotFitTheMemoryBudgetIsRefusedWithTheNumbers) {
-  world_.PutMany(0, 200);
-  world_.GoLive("r1", "a");
-  const int64_t used = world_.budget().used();
-  EXPECT_GT(world_.collections().Progress(kTenant, kCollection, "r1")->index_bytes, 200 * 16 * 4);
-  {
-    const auto rest = world_.budget().Reserve("something else", world_.budget().total() - used - 1000);
-    ASSERT_TRUE(rest.ok()) << rest.status();
-    const absl::Status refused = world_.CreateRelease("r2", "a").status();
-    EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
-    EXPECT_THAT(std::string(refused.message()), HasSubstr("collections/faq/releases/r2 needs"));
-    EXPECT_THAT(std::string(refused.message()), HasSubstr("something else"));
-    EXPECT_TRUE(absl::IsNotFound(world_.meta().GetRelease(kTenant, kCollection, "r2").status()));
-    ExpectExactAtHead();
-  }
-  world_.GoLive("r2", "a");
-  EXPECT_GT(world_.budget().used(), used);
-}
-
-TEST_F(CollectionsTest, WhatAnsweredBeforeARestartAnswersAfterItWhateverTheMemoryBudgetSays) {
-  world_.PutMany(0, 50);
-  world_.GoLive("r1", "a");
-  world_.GoLive("r2", "b");
-  world_.Close();
-  {
-    const auto all = world_.budget().Reserve("something else", world_.budget().total());
-    ASSERT_TRUE(all.ok()) << all.status();
-    world_.Open();
-    ASSERT_TRUE(Live().ok()) << Live().status();
-    EXPECT_EQ((*Live())->id, "r2");
-    EXPECT_TRUE(world_.budget().over());
-    EXPECT_TRUE(world_.Promote("r1").ok()) << "the way back is there, too";
-  }
-  ExpectExactAtHead();
-}
-
-TEST_F(CollectionsTest, WritersThatAddArePushedBackWhenTheMemoryBudgetIsExceeded) {
-  world_.PutMany(0, 50);
-  world_.GoLive("r1", "a");
-  {
-    const auto rest = world_.budget().Reserve("something else", world_.budget().total() - world_.budget().used());
-    ASSERT_TRUE(rest.ok()) << rest.status();
-    world_.PutMany(50, 500);
-    world_.LiveAtHead();  // What was acknowledged is indexed all the same.
-    const absl::Status status = world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert);
-    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("--memory-budget"));
-    EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kDelete).ok());
-    ExpectExactAtHead();
-  }
-  EXPECT_TRUE(world_.collections().AdmitWrite(kTenant, kCollection, WriteKind::kUpsert).ok());
+  EXPECT_LE(most, 8 + 128) << "the lag that calls for a step of the previous one, and a step of the live one";
 }
 
 TEST_F(CollectionsTest, ACollectionWithoutItsDocumentsIsDataLossAndTheOthersAreServed) {
