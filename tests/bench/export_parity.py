@@ -2,8 +2,8 @@
 
     TANDEM_DATA=<data sets> python tests/bench/export_parity.py      (Python with tests/bench/requirements.txt)
 
-Uses the release build's binaries and the model that deploy/setup.sh unpacked. Prints the smallest cosine and the largest
-difference over 200 texts as query and as document; exits 1 below a cosine of 0.99999.
+Uses the release build's binaries and the model that deploy/setup.sh unpacked. Prints the smallest cosine and the
+largest difference over 200 texts as query and as document; exits 1 below a cosine of 0.99999.
 """
 import json
 import os

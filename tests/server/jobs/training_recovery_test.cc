@@ -57,6 +57,16 @@ TEST_F(TrainingRecoveryTest, StartRecordsAResultThatWasAlreadyMoved) {
   EXPECT_TRUE(store_->GetModelRevision("t", "tuned", id).ok());
 }
 
+TEST_F(TrainingRecoveryTest, StartRecordsAResultThatAPowerCutLeftUnderBothNames) {
+  const std::string id = LeaveDoneJob();
+  std::filesystem::create_directories(data_ / "models/t/tuned");
+  std::filesystem::copy(DirectoryOf(id) / kResultDirectory, data_ / "models/t/tuned" / id,
+                        std::filesystem::copy_options::recursive);
+  StartJobs();
+  EXPECT_EQ(store_->GetJob("t", id)->result_revision, "models/tuned/revisions/" + id);
+  EXPECT_TRUE(store_->GetModelRevision("t", "tuned", id).ok());
+}
+
 TEST_F(TrainingRecoveryTest, WatchWritesTheFinalEventThatACrashLeftOut) {
   const std::string id = LeaveDoneJob();
   JobRecord job = store_->GetJob("t", id).value();
