@@ -36,7 +36,7 @@ namespace tandem {
 // The form of a release's index.
 VectorIndexOptions IndexOptions(const ReleaseRecord& record);
 
-// How much one step embeds: about a thousand tokens, or, where nobody waits for the next step, sixteen thousand.
+// How much one step embeds: about five hundred tokens, or, where nobody waits for the next step, sixteen thousand.
 enum class StepSize { kShort, kLong };
 
 class Follower {

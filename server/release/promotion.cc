@@ -56,11 +56,9 @@ absl::StatusOr<PromotionResult> OpenCollection::Promote(std::string_view id, std
     return absl::AbortedError(Concat(Name(), ": etag ", *etag, " is stale, it is ", collection.etag, " now"));
   }
   ASSIGN_OR_RETURN(const FollowedPtr candidate, Candidate(record, patience));
-  RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
   PromotionResult result;
   if (record.state != ReleaseState::kPrevious) {  // Going back asks no gate.
     ASSIGN_OR_RETURN(result.gate, AskAndRecord(candidate, collection, gate_override, patience));
-    RETURN_IF_ERROR(WaitUntilNear(candidate, patience));
   }
   RETURN_IF_ERROR(Swap(candidate, etag, result.gate, request, patience));
   if (result.gate && result.gate->overridden) {
