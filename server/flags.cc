@@ -64,7 +64,9 @@ ABSL_FLAG(tandem::ByteCount, trainer_memory, {},
 ABSL_FLAG(int32_t, max_queued_calls, 1024, "calls that may wait for a thread; more get RESOURCE_EXHAUSTED");
 ABSL_FLAG(int64_t, max_lag, 1'000'000,
           "commits that a collection's live release may be behind before writes get RESOURCE_EXHAUSTED");
-ABSL_FLAG(int64_t, seal_fresh, 20'000, "vectors in the fresh part of an index above which it is sealed again");
+ABSL_FLAG(int64_t, seal_fresh, 20'000,
+          "vectors in the fresh part of an index above which it is sealed again, once it is also larger than a tenth of the "
+          "sealed part");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30), "how long calls may go on after SIGTERM");
 ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error");
 

@@ -1,6 +1,6 @@
 #pragma once
 // Every collection that is open in this server: its documents, the followers of its releases, and the live pointer. One
-// follower thread per collection embeds what the commit log brings: live first, then building, then previous.
+// follower thread per collection embeds what the commit log brings; whose turn it is: open_collection.h.
 // Thread-safe.
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 //
 // Two threads. The follower thread takes one step of one release at a time: the one that answers first, then building,
 // previous, ready. A release that must come level with the one that answers (it chases it) goes before it, two steps
-// for one: the candidate of a promotion; the previous one when it falls behind, so that going back takes well under a
+// for one: the candidate of a promotion; the previous one when it falls behind, so that going back takes under a
 // second; the live one when its files were damaged and it is built again. Steps are short once there is a live release:
 // whoever needs the next one waits for the one under way. The task thread does what is long and must not keep it
 // waiting: sealing, the evaluation at the end of a build, and removing what a release leaves behind. Promote and
