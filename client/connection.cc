@@ -13,7 +13,8 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& address, const Retr
   // gRPC's own reconnect delay grows to two minutes; a restarted server is to be found about as fast as we ask for it.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                    static_cast<int>(absl::ToInt64Milliseconds(retry.first_delay)));
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // GRPC_ARG_MIN_RECONNECT_BACKOFF_MS stays as it is: in spite of its name it is the time that one attempt to connect may
+  // take (20 s). A busy server, or one far away, needs more than a few hundred milliseconds for its first frame.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetMaxReceiveMessageSize(64 << 20);
   arguments.SetUserAgentPrefix("tandem-cpp");

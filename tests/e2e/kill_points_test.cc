@@ -67,6 +67,7 @@ using Counts = std::map<std::string, int64_t>;
 struct CaseResult {
   bool reached = false;       // Every stop.
   bool trainer_died = false;  // At one of them, while tandemd lived on.
+  bool resumed = false;       // The training, from a checkpoint.
   std::vector<std::string> findings;
   Counts restart;  // Names that the last restart and what followed came by.
 };
@@ -157,12 +158,15 @@ std::vector<std::string> BrokenLife::Record() {
 CaseResult BrokenLife::Run(const KillCase& kill) {
   KillTrainersBelow(data_);
   ReplaceDirectory(Snapshot(kill.phase), data_);
+  const int resumed_before = TimesResumed(data_);
   answers_.clear();
   Ledger ledger = before_.at(kill.phase);
   LifeCycle life(Options(), &ledger);
   CaseResult result{.reached = true};
   for (const Stop& stop : kill.stops) RunBroken(stop, kill.phase, &life, &result);
 
+  const bool has_to_resume = HasToResume(data_);
+  const int resumed_earlier = TimesResumed(data_);
   const auto log = NewLog();
   const absl::Status started = StartServer(*log);
   if (!started.ok()) {
@@ -171,6 +175,11 @@ CaseResult BrokenLife::Run(const KillCase& kill) {
   }
   CheckAll(ledger, "after the restart", &result);
   Finish(kill.phase, &life, &result);
+  const int resumed = TimesResumed(data_);
+  result.resumed = resumed > resumed_before;
+  if (has_to_resume && resumed == resumed_earlier) {
+    result.findings.push_back("training did not go on from its checkpoint");
+  }
   CheckAll(ledger, "at the end of the phase", &result);
   server_->Kill();
   result.restart = CountsOf(*log);
@@ -262,7 +271,7 @@ class Campaign {
   std::map<std::string, int> cases_, died_;  // By name of the last stop.
   std::vector<std::string> findings_;
   std::vector<std::string> not_reached_;
-  int run_ = 0, trainer_deaths_ = 0;
+  int run_ = 0, trainer_deaths_ = 0, resumed_ = 0;
 };
 
 void Campaign::Plan() {
@@ -304,6 +313,7 @@ void Campaign::Settle(const KillCase& kill, CaseResult result, absl::Duration to
   std::cout << absl::ToInt64Milliseconds(took) << " ms: " << Describe(kill) << std::endl;
   ++run_;
   trainer_deaths_ += result.trainer_died;
+  resumed_ += result.resumed;
   ++cases_[kill.stops.back().name];
   died_[kill.stops.back().name] += result.reached;
   if (!result.reached) not_reached_.push_back(Describe(kill));
@@ -332,13 +342,15 @@ void Campaign::Report() const {
   }
   std::cout << total.size() << " names, " << restart_names_.size() << " of them only when starting again; " << run_
             << " cases run, in " << trainer_deaths_ << " the trainer died, in the others tandemd; " << later_.size()
-            << " at later occurrences left out for time\n";
+            << " at later occurrences left out for time; in " << resumed_
+            << " training went on from a checkpoint\n";
   for (const std::string& kill : not_reached_) std::cout << "not reached: " << kill << "\n";
 }
 
 void Campaign::Expect() const {
   EXPECT_THAT(findings_, IsEmpty()) << absl::StrJoin(findings_, "\n");
   EXPECT_GT(trainer_deaths_, 0);
+  EXPECT_GT(resumed_, 0);
   for (const auto& [phase, counts] : counts_) {
     for (const auto& [name, count] : counts) {
       EXPECT_TRUE(died_.contains(name) && died_.at(name) > 0) << "nothing died at \"" << name << "\"";

@@ -130,7 +130,7 @@ class PowerCutTest : public testing::Test {
   std::vector<std::string> findings_;
   std::vector<SearchAnswer> answers_;
   std::map<std::string, int> checked_;  // By kind of cut.
-  int finished_trainings_ = 0;
+  int finished_trainings_ = 0, resumed_trainings_ = 0;
 };
 
 void PowerCutTest::Record() {
@@ -278,6 +278,8 @@ std::vector<std::string> PowerCutTest::CheckCut(const Cut& cut, const fs::path& 
   // With a port of its own each time: while a server is down, another program may get its port.
   TandemdProcess server({.flags = LifeCycleFlags(imports_.path()), .data_directory = directory},
                         TandemdProcess::NotStarted());
+  const bool has_to_resume = HasToResume(directory);
+  const int resumed_before = TimesResumed(directory);
   const absl::Status started = server.Start();
   if (!started.ok()) return {started.ToString()};
   const Client client = ConnectWithoutPatience(server.address());
@@ -288,8 +290,12 @@ std::vector<std::string> PowerCutTest::CheckCut(const Cut& cut, const fs::path& 
   const absl::Status asked = AskLive(client, answers);
   if (!asked.ok()) findings.push_back(asked.ToString());
   if (cut.finish_training) {
-    if (std::string finding = FinishTraining(client); !finding.empty())
-      findings.push_back(absl::StrCat(finding, "\n", server.Log()));
+    std::string finding = FinishTraining(client);
+    const bool resumed = TimesResumed(directory) > resumed_before;
+    if (finding.empty() && has_to_resume && !resumed) finding = "training did not go on from its checkpoint";
+    if (!finding.empty()) findings.push_back(absl::StrCat(finding, "\n", server.Log()));
+    absl::MutexLock lock(&mutex_);
+    resumed_trainings_ += resumed;
   }
   server.Kill();
   return findings;
@@ -349,9 +355,11 @@ TEST_F(PowerCutTest, NothingAcknowledgedIsLostWhereverPowerFails) {
   const auto log = ReadCommitLog(DocumentsDatabase(DataOf(0)));
   ASSERT_TRUE(log.ok()) << log.status();
   LifeOracle oracle(DataOf(0), LifeCycleFlags(imports_.path()), ledger_.job("train").revision);
-  std::cout << answers_.size() << " answers, " << finished_trainings_ << " trainings finished\n";
+  std::cout << answers_.size() << " answers, " << finished_trainings_ << " trainings finished, " << resumed_trainings_
+            << " of them from a checkpoint\n";
   EXPECT_GT(answers_.size(), cuts.size() / 2);
   EXPECT_GT(finished_trainings_, 0);
+  EXPECT_GT(resumed_trainings_, 0);
   const std::vector<std::string> wrong = oracle.Check(*log, ledger_, answers_);
   EXPECT_THAT(wrong, IsEmpty()) << absl::StrJoin(wrong, "\n");
   std::cout << "in all " << absl::Now() - begin << "\n";

@@ -56,6 +56,31 @@ void KillTrainersBelow(const fs::path& data_directory) {
   }
 }
 
+int TimesResumed(const fs::path& data_directory) {
+  int times = 0;
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(data_directory / "jobs", none)) {
+    if (entry.path().filename() != "events") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string events(std::istreambuf_iterator<char>(file), {});
+    for (size_t at = 0; (at = events.find("going on from the checkpoint", at)) != std::string::npos; ++at) ++times;
+  }
+  return times;
+}
+
+bool HasToResume(const fs::path& data_directory) {
+  if (!TrainersBelow(data_directory).empty()) return false;  // It may still end the job, or go on to a checkpoint.
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(data_directory / "jobs", none)) {
+    const fs::path job = entry.path().parent_path().parent_path();
+    if (entry.path().filename() == "checkpoint.json" && entry.path().parent_path().filename() == "checkpoint" &&
+        !fs::exists(job / "result") && !fs::exists(job / "result.json")) {
+      return true;
+    }
+  }
+  return false;
+}
+
 absl::Status AskLive(const Client& client, std::vector<SearchAnswer>* answers) {
   const absl::StatusOr<v1::Collection> collection = client.collections.Get(kCollection);
   if (absl::IsNotFound(collection.status())) return absl::OkStatus();

@@ -23,6 +23,12 @@ void ReplaceDirectory(const std::filesystem::path& from, const std::filesystem::
 // Ends every tandem-trainer that works below `data_directory`, one whose tandemd is dead too.
 void KillTrainersBelow(const std::filesystem::path& data_directory);
 
+// Training that was broken off goes on from its checkpoint: equal losses and weights do not tell, as a training that
+// begins anew has them, too. How often the trainings of a data directory did so, by the event logs there.
+int TimesResumed(const std::filesystem::path& data_directory);
+// True when a server that starts there has to: there is a checkpoint without a result, and no trainer at work.
+bool HasToResume(const std::filesystem::path& data_directory);
+
 // Searches what is live, and adds the answers. An error when a live release does not answer, when another one answers,
 // or when there is an answer although none is live.
 absl::Status AskLive(const Client& client, std::vector<SearchAnswer>* answers);
