@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/base/job_directory.h"
 #include "server/base/status.h"
 #include "tests/e2e/ledger_check.h"
 
@@ -60,7 +61,7 @@ int TimesResumed(const fs::path& data_directory) {
   int times = 0;
   std::error_code none;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(data_directory / "jobs", none)) {
-    if (entry.path().filename() != "events") continue;
+    if (entry.path().filename() != kEventsFile) continue;
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string events(std::istreambuf_iterator<char>(file), {});
     for (size_t at = 0; (at = events.find("going on from the checkpoint", at)) != std::string::npos; ++at) ++times;
@@ -72,9 +73,10 @@ bool HasToResume(const fs::path& data_directory) {
   if (!TrainersBelow(data_directory).empty()) return false;  // It may still end the job, or go on to a checkpoint.
   std::error_code none;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(data_directory / "jobs", none)) {
-    const fs::path job = entry.path().parent_path().parent_path();
-    if (entry.path().filename() == "checkpoint.json" && entry.path().parent_path().filename() == "checkpoint" &&
-        !fs::exists(job / "result") && !fs::exists(job / "result.json")) {
+    const fs::path checkpoint = entry.path().parent_path(), job = checkpoint.parent_path();
+    if (entry.path().filename() == "checkpoint.json" &&
+        absl::StartsWith(checkpoint.filename().string(), kCheckpointPrefix) && !fs::exists(job / kResultDirectory) &&
+        !fs::exists(job / kResultFile)) {
       return true;
     }
   }
