@@ -15,6 +15,8 @@ enum class DropoutPlace : uint32_t {
   kAttentionProbabilities = 2,  // Elements [head][query][key].
   kAttentionOutput = 3,         // Elements [token][hidden].
   kFeedForward = 4,             // Elements [token][hidden].
+  kFeedForwardInner = 5,        // Elements [token][intermediate].
+  kAdapterInput = 16,           // Elements [token][input]; 16 + the number of the linear map in the model.
 };
 
 struct DropoutKey {

@@ -90,7 +90,7 @@ absl::StatusOr<ModelDescription> DescribeModel(const std::filesystem::path& dire
   ASSIGN_OR_RETURN(const ModelDirectory model, OpenModelDirectory(directory));
   RETURN_IF_ERROR(LoadTokenizer(model).status());
   ASSIGN_OR_RETURN(std::string sha256, WeightsSha256(model));
-  return ModelDescription{.architecture = kArchitecture,
+  return ModelDescription{.architecture = std::string(ArchitectureName(model.config.architecture)),
                           .parameters = model.parameters(),
                           .contract = model.contract,
                           .sha256 = std::move(sha256)};

@@ -1,7 +1,6 @@
 #include "server/encoder/model_directory.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -9,17 +8,18 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/encoder/json_file.h"
 #include "server/encoder/sentence_config.h"
+#include "server/encoder/tensor_names.h"
 
 namespace tandem {
 namespace {
 
-// Resident size of a tokenizer over that of its tokenizer.json: 14.0 measured on a WordPiece vocabulary of 30,522.
-constexpr int64_t kTokenizerGrowth = 16;
+// Resident size of a tokenizer over that of its tokenizer.json: 14.0 measured on a WordPiece vocabulary of 30,522, 21.0
+// on a Unigram one of 250,000.
+constexpr int64_t kTokenizerGrowth = 24;
 
 constexpr char kWeights[] = "model.safetensors";
 constexpr char kWeightsIndex[] = "model.safetensors.index.json";
@@ -68,38 +68,6 @@ absl::StatusOr<std::vector<std::filesystem::path>> FindWeights(const std::filesy
   return files;
 }
 
-// "bert.encoder.x.LayerNorm.gamma" -> "encoder.x.LayerNorm.weight": how transformers reads old checkpoints and those of
-// models with a head.
-std::string CanonicalName(const std::string& stored) {
-  absl::string_view name = stored;
-  absl::ConsumePrefix(&name, "bert.");
-  absl::string_view stem = name;
-  if (absl::ConsumeSuffix(&stem, "LayerNorm.gamma")) return Concat(stem, "LayerNorm.weight");
-  if (absl::ConsumeSuffix(&stem, "LayerNorm.beta")) return Concat(stem, "LayerNorm.bias");
-  return std::string(name);
-}
-
-// Tensors that a BERT file may have and that no embedding depends on: the position buffer, the pooler
-// (sentence-transformers pools the last hidden state itself) and the heads of BertForPreTraining, BertForMaskedLM and
-// BertForNextSentencePrediction.
-bool IsHarmless(std::string_view name) {
-  constexpr std::array<std::string_view, 12> kHarmless = {
-      "embeddings.position_ids",
-      "embeddings.token_type_ids",
-      "pooler.dense.weight",
-      "pooler.dense.bias",
-      "cls.predictions.bias",
-      "cls.predictions.decoder.weight",
-      "cls.predictions.decoder.bias",
-      "cls.predictions.transform.dense.weight",
-      "cls.predictions.transform.dense.bias",
-      "cls.predictions.transform.LayerNorm.weight",
-      "cls.predictions.transform.LayerNorm.bias",
-      "cls.seq_relationship.weight",
-  };
-  return std::find(kHarmless.begin(), kHarmless.end(), name) != kHarmless.end() || name == "cls.seq_relationship.bias";
-}
-
 bool IsFloat(const StoredTensor& stored) {
   return stored.dtype == "F32" || stored.dtype == "F16" || stored.dtype == "BF16";
 }
@@ -125,8 +93,8 @@ absl::Status CollectTensors(ModelDirectory& model, std::map<std::string, FoundTe
   for (size_t i = 0; i < model.weights.size(); ++i) {
     const std::string file = model.weights_files[i].filename().string();
     for (const StoredTensor& stored : model.weights[i]->tensors()) {
-      std::string name = CanonicalName(stored.name);
-      if (IsHarmless(name)) {
+      std::string name = CanonicalName(model.config.architecture, stored.name);
+      if (IsUnused(model.config.architecture, name)) {
         if (IsFloat(stored)) model.unused.push_back(stored);
         continue;
       }
@@ -148,45 +116,16 @@ absl::Status MatchTensors(ModelDirectory& model) {
           Concat(model.weights_files.front().filename().string(), ": tensor ", expected.name, " is missing"));
     }
     RETURN_IF_ERROR(CheckTensor(expected, entry->second.stored, entry->second.file));
-    model.tensors.push_back({std::move(expected.name), std::move(entry->second.stored)});
+    model.tensors.push_back({std::move(expected.name), expected.layer, std::move(entry->second.stored)});
     found.erase(entry);
   }
   if (found.empty()) return absl::OkStatus();
   const FoundTensor& first = found.begin()->second;
-  return absl::InvalidArgumentError(Concat(first.file, ": tensor ", first.stored.name, " is not part of a BertModel"));
-}
-
-void ExpectLinear(const std::string& name, int64_t out, int64_t in, std::vector<ExpectedTensor>& expected) {
-  expected.push_back({name + ".weight", {out, in}});
-  expected.push_back({name + ".bias", {out}});
-}
-
-void ExpectLayerNorm(const std::string& name, int64_t size, std::vector<ExpectedTensor>& expected) {
-  expected.push_back({name + ".weight", {size}});
-  expected.push_back({name + ".bias", {size}});
+  return absl::InvalidArgumentError(Concat(first.file, ": tensor ", first.stored.name, " is not part of a ",
+                                           ArchitectureName(model.config.architecture)));
 }
 
 }  // namespace
-
-std::vector<ExpectedTensor> ExpectedTensors(const BertConfig& config) {
-  const int64_t hidden = config.hidden;
-  std::vector<ExpectedTensor> expected = {{"embeddings.word_embeddings.weight", {config.vocabulary, hidden}},
-                                          {"embeddings.position_embeddings.weight", {config.max_positions, hidden}},
-                                          {"embeddings.token_type_embeddings.weight", {config.token_types, hidden}}};
-  ExpectLayerNorm("embeddings.LayerNorm", hidden, expected);
-  for (int64_t i = 0; i < config.layers; ++i) {
-    const std::string layer = Concat("encoder.layer.", i, ".");
-    ExpectLinear(layer + "attention.self.query", hidden, hidden, expected);
-    ExpectLinear(layer + "attention.self.key", hidden, hidden, expected);
-    ExpectLinear(layer + "attention.self.value", hidden, hidden, expected);
-    ExpectLinear(layer + "attention.output.dense", hidden, hidden, expected);
-    ExpectLayerNorm(layer + "attention.output.LayerNorm", hidden, expected);
-    ExpectLinear(layer + "intermediate.dense", config.intermediate, hidden, expected);
-    ExpectLinear(layer + "output.dense", hidden, config.intermediate, expected);
-    ExpectLayerNorm(layer + "output.LayerNorm", hidden, expected);
-  }
-  return expected;
-}
 
 int64_t ModelDirectory::parameters() const {
   int64_t sum = 0;
@@ -207,8 +146,8 @@ absl::StatusOr<ModelDirectory> OpenModelDirectory(const std::filesystem::path& p
   model.path = path;
   ASSIGN_OR_RETURN(const std::filesystem::path transformer, FindTransformer(path));
   model.transformer = path / transformer;
-  ASSIGN_OR_RETURN(model.config, ReadBertConfig(path, transformer / "config.json"));
-  ASSIGN_OR_RETURN(model.contract, ReadEmbeddingContract(path, model.config.hidden, model.config.max_positions));
+  ASSIGN_OR_RETURN(model.config, ReadTransformerConfig(path, transformer / "config.json"));
+  ASSIGN_OR_RETURN(model.contract, ReadEmbeddingContract(path, model.config));
   ASSIGN_OR_RETURN(model.weights_files, FindWeights(model.transformer));
   for (const std::filesystem::path& file : model.weights_files) {
     ASSIGN_OR_RETURN(std::unique_ptr<const SafetensorsFile> weights, SafetensorsFile::Open(file));

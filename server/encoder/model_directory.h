@@ -10,22 +10,23 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/embedding_contract.h"
-#include "server/encoder/bert_config.h"
 #include "server/encoder/safetensors_file.h"
 #include "server/encoder/tokenizer.h"
+#include "server/encoder/transformer_config.h"
 
 namespace tandem {
 
-// A tensor of the model: the name that transformers' BertModel gives it, and where it lies.
+// A tensor of the model: the name that transformers' base model gives it, and where it lies.
 struct ModelWeight {
   std::string name;     // "encoder.layer.0.attention.self.query.weight"
-  StoredTensor stored;  // Its name may have "bert." before it, or gamma and beta for LayerNorm's weight and bias.
+  int64_t layer = 0;    // See ModelParameter.
+  StoredTensor stored;  // Under its own name: see CanonicalName.
 };
 
 struct ModelDirectory {
   std::filesystem::path path;
   std::filesystem::path transformer;  // Folder of config.json, weights and tokenizer.json: `path` or one below it.
-  BertConfig config;
+  TransformerConfig config;
   EmbeddingContract contract;
   std::vector<std::filesystem::path> weights_files;  // In the order of their names.
   std::vector<std::unique_ptr<const SafetensorsFile>> weights;
@@ -46,14 +47,5 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDirect
 
 // What an Encoder of the directory takes: weights as float32 and the tokenizer.
 int64_t EncoderMemory(const ModelDirectory& model);
-
-inline constexpr char kArchitecture[] = "BertModel";
-
-// Names and shapes of a BertModel's tensors, in the fixed order of parameters everywhere.
-struct ExpectedTensor {
-  std::string name;
-  std::vector<int64_t> shape;
-};
-std::vector<ExpectedTensor> ExpectedTensors(const BertConfig& config);
 
 }  // namespace tandem

@@ -42,24 +42,27 @@ inline float Exp(float x) {
   return p * std::bit_cast<float>((std::bit_cast<int32_t>(shifted) << 23) + 0x3f800000);
 }
 
-// Each row of scores[rows, size] becomes its softmax.
+// scores[size] becomes its softmax.
 TANDEM_VECTOR_CLONES
-void Softmax(float* scores, int64_t rows, int64_t size) {
-  for (int64_t row = 0; row < rows; ++row) {
-    float* const s = scores + row * size;
-    float largest = s[0];
+void Softmax(float* s, int64_t size) {
+  float largest = s[0];
 #pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < size; ++j) largest = std::max(largest, s[j]);
-    float sum = 0;
+  for (int64_t j = 0; j < size; ++j) largest = std::max(largest, s[j]);
+  float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < size; ++j) {
-      s[j] = Exp(s[j] - largest);
-      sum += s[j];
-    }
-    const float factor = 1 / sum;
-#pragma omp simd
-    for (int64_t j = 0; j < size; ++j) s[j] *= factor;
+  for (int64_t j = 0; j < size; ++j) {
+    s[j] = Exp(s[j] - largest);
+    sum += s[j];
   }
+  const float factor = 1 / sum;
+#pragma omp simd
+  for (int64_t j = 0; j < size; ++j) s[j] *= factor;
+}
+
+TANDEM_VECTOR_CLONES
+void AddElements(const float* in, int64_t size, float* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) out[i] += in[i];
 }
 
 TANDEM_VECTOR_CLONES
@@ -68,9 +71,9 @@ void MultiplyElements(const float* factors, int64_t size, const float* in, float
   for (int64_t i = 0; i < size; ++i) out[i] = in[i] * factors[i];
 }
 
-// Softmax backward, in place: gradient[i][j] = scale * p[i][j] * (gradient[i][j] - sum_k p[i][k] gradient[i][k]).
+// Softmax backward, in place: gradient[i][j] = p[i][j] * (gradient[i][j] - sum_k p[i][k] gradient[i][k]).
 TANDEM_VECTOR_CLONES
-void SoftmaxBackward(const float* probabilities, int64_t rows, int64_t size, float scale, float* gradient) {
+void SoftmaxBackward(const float* probabilities, int64_t rows, int64_t size, float* gradient) {
   for (int64_t row = 0; row < rows; ++row) {
     const float* const p = probabilities + row * size;
     float* const g = gradient + row * size;
@@ -78,124 +81,196 @@ void SoftmaxBackward(const float* probabilities, int64_t rows, int64_t size, flo
 #pragma omp simd reduction(+ : dot)
     for (int64_t j = 0; j < size; ++j) dot += p[j] * g[j];
 #pragma omp simd
-    for (int64_t j = 0; j < size; ++j) g[j] = scale * p[j] * (g[j] - dot);
+    for (int64_t j = 0; j < size; ++j) g[j] = p[j] * (g[j] - dot);
   }
 }
 
 // One text and head: where its rows begin, and the steps from row to row.
 struct Slice {
-  int64_t rows, head_size, qkv_step, context_step;
-  int64_t head;
+  const AttentionShape* shape;
+  DistanceBias<const float> bias;
+  int64_t text, head;
+  int64_t row_begin, rows;  // Of the text.
+  int64_t head_size, qkv_step, context_step;
+  int64_t query_offset, key_offset, value_offset;  // In a row of qkv.
   float scale;
-  const float *query, *key, *value;
-  int64_t row_begin;  // Of the text.
+  const float* qkv;  // The text's first row.
+
+  const float* query(int64_t row) const { return qkv + row * qkv_step + query_offset; }
+  const float* key(int64_t row) const { return qkv + row * qkv_step + key_offset; }
+  const float* value(int64_t row) const { return qkv + row * qkv_step + value_offset; }
+  // Keys that the queries first .. last see, as [begin, end).
+  int64_t keys_begin(int64_t first) const { return std::max<int64_t>(0, first - shape->before); }
+  int64_t keys_end(int64_t last) const { return std::min(rows, last + shape->after + 1); }
 };
 
-Slice MakeSlice(const AttentionShape& shape, const float* qkv, int64_t item) {
-  const int64_t text = item / shape.heads, head = item % shape.heads, hidden = shape.hidden();
-  const int64_t begin = shape.offsets[text];
-  const float* const query = qkv + begin * 3 * hidden + head * shape.head_size;
-  return {.rows = shape.offsets[text + 1] - begin,
-          .head_size = shape.head_size,
-          .qkv_step = 3 * hidden,
-          .context_step = hidden,
+Slice MakeSlice(const AttentionShape& shape, const DistanceBias<const float>& bias, const float* qkv, int64_t text,
+                int64_t head) {
+  const int64_t key_value_head = head / (shape.heads / shape.key_value_heads);
+  const int64_t keys = shape.heads + key_value_head, values = keys + shape.key_value_heads;
+  return {.shape = &shape,
+          .bias = bias,
+          .text = text,
           .head = head,
+          .row_begin = shape.offsets[text],
+          .rows = shape.offsets[text + 1] - shape.offsets[text],
+          .head_size = shape.head_size,
+          .qkv_step = shape.qkv_size(),
+          .context_step = shape.context_size(),
+          .query_offset = head * shape.head_size,
+          .key_offset = keys * shape.head_size,
+          .value_offset = values * shape.head_size,
           .scale = 1 / std::sqrt(static_cast<float>(shape.head_size)),
-          .query = query,
-          .key = query + hidden,
-          .value = query + 2 * hidden,
-          .row_begin = begin};
+          .qkv = qkv + shape.offsets[text] * shape.qkv_size()};
 }
 
-// probabilities[count, rows] of the queries first .. first + count.
-void Probabilities(const Slice& s, int64_t first, int64_t count, float* probabilities) {
-  Multiply('T', 'N', s.rows, count, s.head_size, s.scale, s.key, s.qkv_step, s.query + first * s.qkv_step, s.qkv_step,
-           0, probabilities, s.rows);
-  Softmax(probabilities, count, s.rows);
+// Consecutive queries of a slice and all keys that any of them sees.
+struct Block {
+  int64_t first, count, keys_begin, keys;
+};
+
+Block BlockAt(const Slice& s, int64_t first) {
+  const int64_t count = std::min(kQueryBlock, s.rows - first), begin = s.keys_begin(first);
+  return {.first = first, .count = count, .keys_begin = begin, .keys = s.keys_end(first + count - 1) - begin};
 }
 
-void Mask(const Slice& s, const AttentionDropout& dropout, int64_t text, int64_t first, int64_t count, float* mask) {
-  const int64_t element = (s.head * s.rows + first) * s.rows;
-  FillDropoutMask(dropout.keys[text], static_cast<uint32_t>(element), dropout.rate,
-                  {mask, static_cast<size_t>(count * s.rows)});
-}
-
-// Floats of one block of queries against the longest text.
-int64_t BlockSize(const AttentionShape& shape) {
-  int64_t longest = 0;
-  for (int64_t i = 0; i < shape.texts(); ++i) longest = std::max(longest, shape.offsets[i + 1] - shape.offsets[i]);
-  return longest * std::min(longest, kQueryBlock);
-}
-
-void ForwardSlice(const Slice& s, const AttentionDropout& dropout, int64_t text, float* block, int64_t block_size,
-                  float* context) {
-  float* const out = context + s.row_begin * s.context_step + s.head * s.head_size;
-  for (int64_t first = 0; first < s.rows; first += kQueryBlock) {
-    const int64_t count = std::min(kQueryBlock, s.rows - first);
-    Probabilities(s, first, count, block);
-    if (dropout.on()) {
-      float* const mask = block + block_size;
-      Mask(s, dropout, text, first, count, mask);
-      MultiplyElements(mask, count * s.rows, block, block);
+// probabilities[block.count, block.keys]; 0 for keys that a query does not see.
+void Probabilities(const Slice& s, const Block& block, float* probabilities) {
+  Multiply('T', 'N', block.keys, block.count, s.head_size, s.scale, s.key(block.keys_begin), s.qkv_step,
+           s.query(block.first), s.qkv_step, 0, probabilities, block.keys);
+  for (int64_t i = 0; i < block.count; ++i) {
+    float* const row = probabilities + i * block.keys;
+    const int64_t query = block.first + i;
+    if (s.bias.values != nullptr) {
+      const float* const of_head = s.bias.values + s.head * s.bias.row() + s.bias.span - 1;
+      AddElements(of_head + (block.keys_begin - query), block.keys, row);
     }
-    Multiply('N', 'N', s.head_size, count, s.rows, 1, s.value, s.qkv_step, block, s.rows, 0,
-             out + first * s.context_step, s.context_step);
+    const int64_t begin = s.keys_begin(query) - block.keys_begin, end = s.keys_end(query) - block.keys_begin;
+    std::fill(row, row + begin, 0.0f);
+    Softmax(row + begin, end - begin);
+    std::fill(row + end, row + block.keys, 0.0f);
   }
 }
 
-void BackwardSlice(const Slice& s, const AttentionDropout& dropout, int64_t text, float* block, int64_t block_size,
-                   const float* grad_context, float* grad_qkv) {
-  const int64_t d = s.head_size, n = s.rows, step = s.qkv_step;
-  const float* const grad_out = grad_context + s.row_begin * s.context_step + s.head * d;
-  float* const grad_query = grad_qkv + s.row_begin * step + s.head * d;
-  float* const grad_key = grad_query + s.context_step;
-  float* const grad_value = grad_key + s.context_step;
-  float *const probabilities = block, *const gradient = block + block_size;
-  float *const mask = block + 2 * block_size, *const dropped = block + 3 * block_size;
-  for (int64_t first = 0; first < n; first += kQueryBlock) {
-    const int64_t count = std::min(kQueryBlock, n - first);
-    const float so_far = first == 0 ? 0.0f : 1.0f;  // The first block overwrites, the others add.
-    const float* const out = grad_out + first * s.context_step;
-    Probabilities(s, first, count, probabilities);
-    Multiply('T', 'N', n, count, d, 1, s.value, step, out, s.context_step, 0, gradient, n);
+// A mask element's number is that of [head][query][key], whatever part of the keys a block has.
+void Mask(const Slice& s, const Block& block, const AttentionDropout& dropout, float* mask) {
+  const DropoutKey key = dropout.keys[static_cast<size_t>(s.text)];
+  const int64_t first = (s.head * s.rows + block.first) * s.rows;
+  if (block.keys == s.rows) {
+    FillDropoutMask(key, static_cast<uint32_t>(first), dropout.rate, {mask, static_cast<size_t>(block.count * s.rows)});
+    return;
+  }
+  for (int64_t i = 0; i < block.count; ++i) {
+    FillDropoutMask(key, static_cast<uint32_t>(first + i * s.rows + block.keys_begin), dropout.rate,
+                    {mask + i * block.keys, static_cast<size_t>(block.keys)});
+  }
+}
+
+// Floats of one block of queries against all keys that they may see, for the longest text.
+int64_t BlockSize(const AttentionShape& shape) {
+  int64_t longest = 0;
+  for (int64_t i = 0; i < shape.texts(); ++i) longest = std::max(longest, shape.offsets[i + 1] - shape.offsets[i]);
+  return std::min(longest, kQueryBlock + shape.before + shape.after) * std::min(longest, kQueryBlock);
+}
+
+void ForwardSlice(const Slice& s, const AttentionDropout& dropout, float* probabilities, float* mask, float* context) {
+  float* const out = context + s.row_begin * s.context_step + s.query_offset;
+  for (int64_t first = 0; first < s.rows; first += kQueryBlock) {
+    const Block block = BlockAt(s, first);
+    Probabilities(s, block, probabilities);
+    if (dropout.on()) {
+      Mask(s, block, dropout, mask);
+      MultiplyElements(mask, block.count * block.keys, probabilities, probabilities);
+    }
+    Multiply('N', 'N', s.head_size, block.count, block.keys, 1, s.value(block.keys_begin), s.qkv_step, probabilities,
+             block.keys, 0, out + first * s.context_step, s.context_step);
+  }
+}
+
+void AddBiasGradient(const Slice& s, const Block& block, const float* gradient, const DistanceBias<float>& grad_bias) {
+  float* const of_head = grad_bias.values + s.head * grad_bias.row() + grad_bias.span - 1;
+  for (int64_t i = 0; i < block.count; ++i) {
+    AddElements(gradient + i * block.keys, block.keys, of_head + (block.keys_begin - block.first - i));
+  }
+}
+
+// Adds to the gradients of keys and values, which begin as 0; writes those of queries.
+void BackwardSlice(const Slice& s, const AttentionDropout& dropout, float* block_memory, int64_t block_size,
+                   const float* grad_context, float* grad_qkv, const DistanceBias<float>& grad_bias) {
+  const int64_t d = s.head_size, step = s.qkv_step;
+  float* const grad = grad_qkv + s.row_begin * step;
+  float *const probabilities = block_memory, *const gradient = block_memory + block_size;
+  float *const mask = block_memory + 2 * block_size, *const dropped = block_memory + 3 * block_size;
+  for (int64_t first = 0; first < s.rows; first += kQueryBlock) {
+    const Block block = BlockAt(s, first);
+    const int64_t n = block.keys, count = block.count;
+    const float* const out = grad_context + (s.row_begin + first) * s.context_step + s.query_offset;
+    float* const grad_keys = grad + block.keys_begin * step;
+    Probabilities(s, block, probabilities);
+    Multiply('T', 'N', n, count, d, 1, s.value(block.keys_begin), step, out, s.context_step, 0, gradient, n);
     const float* used = probabilities;
     if (dropout.on()) {
-      Mask(s, dropout, text, first, count, mask);
+      Mask(s, block, dropout, mask);
       MultiplyElements(mask, count * n, probabilities, dropped);
       MultiplyElements(mask, count * n, gradient, gradient);
       used = dropped;
     }
-    Multiply('N', 'T', d, n, count, 1, out, s.context_step, used, n, so_far, grad_value, step);
-    SoftmaxBackward(probabilities, count, n, s.scale, gradient);
-    Multiply('N', 'N', d, count, n, 1, s.key, step, gradient, n, 0, grad_query + first * step, step);
-    Multiply('N', 'T', d, n, count, 1, s.query + first * step, step, gradient, n, so_far, grad_key, step);
+    Multiply('N', 'T', d, n, count, 1, out, s.context_step, used, n, 1, grad_keys + s.value_offset, step);
+    SoftmaxBackward(probabilities, count, n, gradient);
+    if (grad_bias.values != nullptr) AddBiasGradient(s, block, gradient, grad_bias);
+    Multiply('N', 'N', d, count, n, s.scale, s.key(block.keys_begin), step, gradient, n, 0,
+             grad + first * step + s.query_offset, step);
+    Multiply('N', 'T', d, n, count, s.scale, s.query(first), step, gradient, n, 1, grad_keys + s.key_offset, step);
+  }
+}
+
+// The keys' and values' part of the rows of one text that belong to one key/value head.
+void ClearKeyValue(const Slice& s, float* grad_qkv) {
+  for (int64_t row = s.row_begin; row < s.row_begin + s.rows; ++row) {
+    for (const int64_t offset : {s.key_offset, s.value_offset}) {
+      float* const begin = grad_qkv + row * s.qkv_step + offset;
+      std::fill(begin, begin + s.head_size, 0.0f);
+    }
   }
 }
 
 }  // namespace
 
-void AttentionForward(const AttentionShape& shape, const AttentionDropout& dropout, const float* qkv, float* context) {
+void AttentionForward(const AttentionShape& shape, const DistanceBias<const float>& bias,
+                      const AttentionDropout& dropout, const float* qkv, float* context) {
   const int64_t items = shape.texts() * shape.heads, block_size = BlockSize(shape);
 #pragma omp parallel num_threads(shape.threads)
   {
     std::vector<float> block(static_cast<size_t>(block_size * 2));
 #pragma omp for schedule(dynamic, 4)
     for (int64_t item = 0; item < items; ++item) {
-      ForwardSlice(MakeSlice(shape, qkv, item), dropout, item / shape.heads, block.data(), block_size, context);
+      const Slice slice = MakeSlice(shape, bias, qkv, item / shape.heads, item % shape.heads);
+      ForwardSlice(slice, dropout, block.data(), block.data() + block_size, context);
     }
   }
 }
 
-void AttentionBackward(const AttentionShape& shape, const AttentionDropout& dropout, const float* qkv,
-                       const float* grad_context, float* grad_qkv) {
-  const int64_t items = shape.texts() * shape.heads, block_size = BlockSize(shape);
+void AttentionBackward(const AttentionShape& shape, const DistanceBias<const float>& bias,
+                       const AttentionDropout& dropout, const float* qkv, const float* grad_context, float* grad_qkv,
+                       const DistanceBias<float>& grad_bias) {
+  const int64_t texts = shape.texts(), groups = shape.key_value_heads, group = shape.heads / groups;
+  const int64_t block_size = BlockSize(shape);
+  // The heads of a group add to the same keys and values, so one thread takes them in order; with a bias, it takes a
+  // group's texts in order too.
+  const bool by_group = grad_bias.values != nullptr;
+  const int64_t chunk = by_group ? std::max<int64_t>(texts, 1) : 4;
 #pragma omp parallel num_threads(shape.threads)
   {
     std::vector<float> block(static_cast<size_t>(block_size * 4));
-#pragma omp for schedule(dynamic, 4)
-    for (int64_t item = 0; item < items; ++item) {
-      BackwardSlice(MakeSlice(shape, qkv, item), dropout, item / shape.heads, block.data(), block_size, grad_context,
-                    grad_qkv);
+#pragma omp for schedule(dynamic, chunk)
+    for (int64_t item = 0; item < texts * groups; ++item) {
+      const int64_t text = by_group ? item % texts : item / groups,
+                    first = (by_group ? item / texts : item % groups) * group;
+      ClearKeyValue(MakeSlice(shape, bias, qkv, text, first), grad_qkv);
+      for (int64_t head = first; head < first + group; ++head) {
+        BackwardSlice(MakeSlice(shape, bias, qkv, text, head), dropout, block.data(), block_size, grad_context,
+                      grad_qkv, grad_bias);
+      }
     }
   }
 }

@@ -73,12 +73,13 @@ absl::StatusOr<Modules> ReadModules(const std::filesystem::path& directory) {
   return modules;
 }
 
-constexpr std::string_view kPoolingModes = "tandem has \"mean\", \"cls\" and \"max\", one at a time";
+constexpr std::string_view kPoolingModes = "tandem has \"mean\", \"cls\", \"max\" and \"lasttoken\", one at a time";
 
 std::optional<PoolingKind> PoolingOf(std::string_view mode) {
   if (mode == "mean") return PoolingKind::kMean;
   if (mode == "cls") return PoolingKind::kCls;
   if (mode == "max") return PoolingKind::kMax;
+  if (mode == "lasttoken") return PoolingKind::kLastToken;
   return std::nullopt;
 }
 
@@ -90,7 +91,7 @@ absl::StatusOr<PoolingKind> OldPooling(const JsonFile& file) {
       {"pooling_mode_mean_tokens", "mean"},
       {"pooling_mode_mean_sqrt_len_tokens", ""},
       {"pooling_mode_weightedmean_tokens", ""},
-      {"pooling_mode_lasttoken", ""},
+      {"pooling_mode_lasttoken", "lasttoken"},
   }};
   std::optional<PoolingKind> kind;
   for (const auto& [key, mode] : kKeys) {
@@ -226,16 +227,36 @@ absl::StatusOr<std::optional<int64_t>> ReadTransformerConfig(const std::filesyst
   return std::optional<int64_t>(length);
 }
 
-// transformers' BertTokenizer, its choice for BERT too when no class is named, makes the normalizer anew from
-// tokenizer_config.json and its own defaults; the two classes below take the one of tokenizer.json, as tandem does.
-absl::Status CheckNormalizer(const std::optional<JsonFile>& file, const JsonFile& tokenizer) {
-  const nlohmann::json normalizer = tokenizer.Get("normalizer");
-  if (!normalizer.is_object() || normalizer.value("type", "") != "BertNormalizer") return absl::OkStatus();
-  std::string tokenizer_class;
+// Whether transformers takes the parts of tokenizer.json as they are, as tandem does. The classes of an architecture,
+// its choice when none is named, make them anew from tokenizer_config.json and their own defaults.
+absl::StatusOr<bool> TakesTokenizerAsItIs(const std::optional<JsonFile>& file) {
+  if (!file.has_value()) return false;
+  ASSIGN_OR_RETURN(const std::string tokenizer_class, file->String("tokenizer_class", ""));
+  return tokenizer_class == "PreTrainedTokenizerFast" || tokenizer_class == "TokenizersBackend";
+}
+
+// RobertaTokenizer's ByteLevel puts a space before a text as add_prefix_space says, by default not.
+absl::Status CheckPrefixSpace(const std::optional<JsonFile>& file, const JsonFile& tokenizer) {
+  ASSIGN_OR_RETURN(const bool as_it_is, TakesTokenizerAsItIs(file));
+  const nlohmann::json splitter = tokenizer.Get("pre_tokenizer");
+  if (as_it_is || !splitter.is_object() || splitter.value("type", "") != "ByteLevel") return absl::OkStatus();
+  bool adds = false;
   if (file.has_value()) {
-    ASSIGN_OR_RETURN(tokenizer_class, file->String("tokenizer_class", ""));
+    ASSIGN_OR_RETURN(adds, file->Boolean("add_prefix_space", false));
   }
-  if (tokenizer_class == "PreTrainedTokenizerFast" || tokenizer_class == "TokenizersBackend") return absl::OkStatus();
+  if (splitter.value("add_prefix_space", true) == adds) return absl::OkStatus();
+  if (file.has_value() && file->Has("add_prefix_space")) {
+    return file->Unsupported("add_prefix_space", "the pre_tokenizer of tokenizer.json has the opposite");
+  }
+  return tokenizer.Unsupported(
+      "pre_tokenizer", "without add_prefix_space in tokenizer_config.json, transformers has add_prefix_space false");
+}
+
+// The normalizer that transformers' BertTokenizer and MPNetTokenizer make.
+absl::Status CheckNormalizer(const std::optional<JsonFile>& file, const JsonFile& tokenizer) {
+  ASSIGN_OR_RETURN(const bool as_it_is, TakesTokenizerAsItIs(file));
+  const nlohmann::json normalizer = tokenizer.Get("normalizer");
+  if (as_it_is || !normalizer.is_object() || normalizer.value("type", "") != "BertNormalizer") return absl::OkStatus();
   const auto stored = [&](const char* key, bool otherwise) {
     const auto found = normalizer.find(key);
     return found != normalizer.end() && found->is_boolean() ? found->get<bool>() : otherwise;
@@ -263,13 +284,16 @@ absl::Status CheckNormalizer(const std::optional<JsonFile>& file, const JsonFile
 // Truncation side, and the length limit where sentence_bert_config.json has none. transformers writes 1e30 for "no
 // limit".
 absl::Status ReadTokenizerConfig(const std::filesystem::path& directory, const std::filesystem::path& transformer,
-                                 const JsonFile& tokenizer, double max_length, EmbeddingContract& contract) {
+                                 const JsonFile& tokenizer, const TransformerConfig& config,
+                                 EmbeddingContract& contract) {
   std::string side = "right";
   const nlohmann::json truncation = tokenizer.Get("truncation");
   if (truncation.is_object() && truncation.value("direction", "") == "Left") side = "left";
   ASSIGN_OR_RETURN(const std::optional<JsonFile> file,
                    JsonFile::ReadIfThere(directory, transformer / "tokenizer_config.json"));
   RETURN_IF_ERROR(CheckNormalizer(file, tokenizer));
+  if (config.architecture == Architecture::kRoberta) RETURN_IF_ERROR(CheckPrefixSpace(file, tokenizer));
+  auto max_length = static_cast<double>(config.max_tokens());
   if (file.has_value()) {
     ASSIGN_OR_RETURN(side, file->String("truncation_side", side));
     if (side != "left" && side != "right") return file->Unsupported("truncation_side", "must be \"left\" or \"right\"");
@@ -289,19 +313,18 @@ absl::StatusOr<std::filesystem::path> FindTransformer(const std::filesystem::pat
   return std::move(modules.transformer);
 }
 
-absl::StatusOr<EmbeddingContract> ReadEmbeddingContract(const std::filesystem::path& directory, int64_t hidden,
-                                                        int64_t max_positions) {
+absl::StatusOr<EmbeddingContract> ReadEmbeddingContract(const std::filesystem::path& directory,
+                                                        const TransformerConfig& config) {
   ASSIGN_OR_RETURN(const Modules modules, ReadModules(directory));
   ASSIGN_OR_RETURN(const JsonFile tokenizer, JsonFile::Read(directory, modules.transformer / "tokenizer.json"));
   EmbeddingContract contract;
-  contract.dimensions = static_cast<int>(hidden);
+  contract.dimensions = static_cast<int>(config.hidden);
   RETURN_IF_ERROR(ReadSentenceTransformers(directory, contract));
   ASSIGN_OR_RETURN(const std::optional<int64_t> length,
                    ReadTransformerConfig(directory, modules.transformer, tokenizer));
-  contract.max_length = static_cast<int>(std::min(length.value_or(0), max_positions));
-  RETURN_IF_ERROR(
-      ReadTokenizerConfig(directory, modules.transformer, tokenizer, static_cast<double>(max_positions), contract));
-  if (modules.pooling.has_value()) RETURN_IF_ERROR(ReadPooling(directory, *modules.pooling, hidden, contract));
+  contract.max_length = static_cast<int>(std::min(length.value_or(0), config.max_tokens()));
+  RETURN_IF_ERROR(ReadTokenizerConfig(directory, modules.transformer, tokenizer, config, contract));
+  if (modules.pooling.has_value()) RETURN_IF_ERROR(ReadPooling(directory, *modules.pooling, config.hidden, contract));
   if (modules.normalize.has_value()) RETURN_IF_ERROR(CheckNormalize(directory, *modules.normalize));
   contract.normalize = modules.normalize.has_value();
   return contract;

@@ -3,11 +3,11 @@
 // 2_Normalize/config.json, sentence_bert_config.json, config_sentence_transformers.json, tokenizer_config.json.
 // Together they make the EmbeddingContract. Settings that tandem does not have are refused by file, name and value.
 
-#include <cstdint>
 #include <filesystem>
 
 #include "absl/status/statusor.h"
 #include "server/base/embedding_contract.h"
+#include "server/encoder/transformer_config.h"
 
 namespace tandem {
 
@@ -15,8 +15,8 @@ namespace tandem {
 absl::StatusOr<std::filesystem::path> FindTransformer(const std::filesystem::path& directory);
 
 // A directory without modules.json is a plain Hugging Face one: mean pooling, no normalisation, as
-// sentence-transformers does. `hidden` and `max_positions` come from config.json.
-absl::StatusOr<EmbeddingContract> ReadEmbeddingContract(const std::filesystem::path& directory, int64_t hidden,
-                                                        int64_t max_positions);
+// sentence-transformers does. `config` comes from config.json.
+absl::StatusOr<EmbeddingContract> ReadEmbeddingContract(const std::filesystem::path& directory,
+                                                        const TransformerConfig& config);
 
 }  // namespace tandem

@@ -1,17 +1,22 @@
 #include "server/encoder/text_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <utility>
+
+#include <ATen/CPUGeneratorImpl.h>
 
 #include "absl/strings/match.h"
 #include "server/base/files.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
-#include "server/encoder/bert_model.h"
 #include "server/encoder/model_directory.h"
+#include "server/encoder/post_norm_model.h"
+#include "server/encoder/pre_norm_model.h"
 #include "server/encoder/safetensors_file.h"
 #include "server/encoder/torch_guard.h"
 
@@ -37,6 +42,10 @@ torch::Tensor Pool(const torch::Tensor& hidden, const PackedTokens& tokens, Pool
   const int64_t texts = tokens.texts();
   if (kind == PoolingKind::kCls) {
     return hidden.index_select(0, torch::tensor(at::ArrayRef<int64_t>(tokens.offsets.data(), texts), torch::kInt64));
+  }
+  if (kind == PoolingKind::kLastToken) {
+    const at::ArrayRef<int64_t> ends(tokens.offsets.data() + 1, texts);
+    return hidden.index_select(0, torch::tensor(ends, torch::kInt64) - 1);
   }
   std::vector<int64_t> lengths(static_cast<size_t>(texts));
   for (int64_t i = 0; i < texts; ++i) lengths[i] = tokens.offsets[i + 1] - tokens.offsets[i];
@@ -89,11 +98,47 @@ absl::Status SetSavedType(const std::filesystem::path& config_json) {
 
 struct TextModel::Rep {
   EmbeddingContract contract;
-  BertConfig config;
-  std::filesystem::path transformer;      // Below the directory.
-  std::vector<std::string> stored_names;  // Of the parameters, as in the weights file.
+  TransformerConfig config;
+  std::filesystem::path transformer;  // Below the directory.
+  struct Stored {
+    std::string name;  // In the weights file.
+    int64_t layer;
+  };
+  std::vector<Stored> stored;  // Of the parameters.
   std::unique_ptr<const Tokenizer> tokenizer;
-  std::unique_ptr<const BertModel> bert;
+  std::unique_ptr<PostNormModel> post_norm;  // One of the two is set.
+  std::unique_ptr<PreNormModel> pre_norm;
+  std::vector<Linear*> adapted;  // The linear maps with adapters.
+
+  const std::vector<torch::Tensor>& parameters() const {
+    return post_norm != nullptr ? post_norm->parameters() : pre_norm->parameters();
+  }
+  // Two for each adapted linear map, in their order.
+  std::vector<ModelParameter> AdapterFactors() const {
+    std::vector<ModelParameter> factors;
+    for (const Linear* linear : adapted) {
+      const Stored& weight = stored[linear->index];
+      const std::string name = weight.name.substr(0, weight.name.rfind(".weight"));
+      factors.push_back({name + ".lora_A", linear->adapter->a, weight.layer});
+      factors.push_back({name + ".lora_B", linear->adapter->b, weight.layer});
+    }
+    return factors;
+  }
+  // The parameters with adapters added to them.
+  std::vector<torch::Tensor> MergedParameters() const {
+    const torch::NoGradGuard no_grad;
+    std::vector<torch::Tensor> merged = parameters();
+    for (const Linear* linear : adapted) {
+      const Adapter& adapter = *linear->adapter;
+      merged[linear->index] = linear->weight + adapter.b.matmul(adapter.a) * adapter.scale;
+    }
+    return merged;
+  }
+  torch::Tensor LastHidden(const PackedTokens& tokens, const DropoutSource* dropout,
+                           const std::function<void()>& between_layers) const {
+    return post_norm != nullptr ? post_norm->Forward(tokens, dropout, between_layers)
+                                : pre_norm->Forward(tokens, dropout, between_layers);
+  }
 };
 
 PackedTokens Pack(std::span<const TokenizedText* const> texts) {
@@ -121,11 +166,15 @@ absl::StatusOr<std::unique_ptr<TextModel>> TextModel::Load(const std::filesystem
   rep->config = model.config;
   rep->transformer = model.transformer.lexically_relative(model.path);
   ASSIGN_OR_RETURN(rep->tokenizer, LoadTokenizer(model));
-  for (const ModelWeight& weight : model.tensors) rep->stored_names.push_back(weight.stored.name);
+  for (const ModelWeight& weight : model.tensors) rep->stored.push_back({weight.stored.name, weight.layer});
   RETURN_IF_ERROR(GuardTorch("load the weights", [&] {
     std::vector<torch::Tensor> values;
     for (const ModelWeight& weight : model.tensors) values.push_back(ToFloat32(weight.stored));
-    rep->bert = std::make_unique<const BertModel>(model.config, std::move(values));
+    if (model.config.pre_norm()) {
+      rep->pre_norm = std::make_unique<PreNormModel>(model.config, std::move(values));
+    } else {
+      rep->post_norm = std::make_unique<PostNormModel>(model.config, std::move(values));
+    }
     return absl::OkStatus();
   }));
   return std::unique_ptr<TextModel>(new TextModel(std::move(rep)));
@@ -139,9 +188,9 @@ const EmbeddingContract& TextModel::contract() const { return rep_->contract; }
 
 const Tokenizer& TextModel::tokenizer() const { return *rep_->tokenizer; }
 
-int TextModel::max_positions() const { return static_cast<int>(rep_->config.max_positions); }
+int TextModel::max_positions() const { return static_cast<int>(rep_->config.max_tokens()); }
 
-std::string_view TextModel::architecture() const { return kArchitecture; }
+std::string_view TextModel::architecture() const { return ArchitectureName(rep_->config.architecture); }
 
 std::filesystem::path TextModel::weights_file() const {
   return (rep_->transformer / "model.safetensors").lexically_normal();
@@ -152,29 +201,89 @@ torch::Tensor TextModel::Forward(const PackedTokens& tokens, const DropoutSource
   TORCH_CHECK(dropout == nullptr || static_cast<int64_t>(dropout->examples.size()) == tokens.texts(),
               "DropoutSource: one example key for each of ", tokens.texts(), " texts");
   if (tokens.texts() == 0) return torch::empty({0, rep_->contract.dimensions});
-  const torch::Tensor pooled =
-      Pool(rep_->bert->Forward(tokens, dropout, between_layers), tokens, rep_->contract.pooling);
+  for (int64_t i = 0; i < tokens.texts(); ++i) {
+    const int64_t length = tokens.offsets[i + 1] - tokens.offsets[i];
+    TORCH_CHECK(length >= 1 && length <= max_positions(), "text ", i, " has ", length, " tokens: must be in [1, ",
+                max_positions(), "]");
+  }
+  const torch::Tensor pooled = Pool(rep_->LastHidden(tokens, dropout, between_layers), tokens, rep_->contract.pooling);
   return rep_->contract.normalize ? Normalized(pooled) : pooled;
 }
 
-std::vector<std::pair<std::string, torch::Tensor>> TextModel::NamedParameters() const {
-  std::vector<std::pair<std::string, torch::Tensor>> named;
-  for (size_t i = 0; i < rep_->stored_names.size(); ++i) {
-    named.emplace_back(rep_->stored_names[i], rep_->bert->parameters()[i]);
+std::vector<ModelParameter> TextModel::Parameters() const {
+  std::vector<ModelParameter> parameters;
+  for (size_t i = 0; i < rep_->stored.size(); ++i) {
+    parameters.push_back({rep_->stored[i].name, rep_->parameters()[i], rep_->stored[i].layer});
   }
-  return named;
+  const std::vector<ModelParameter> factors = rep_->AdapterFactors();
+  parameters.insert(parameters.end(), factors.begin(), factors.end());
+  return parameters;
 }
+
+absl::Status TextModel::AddLora(const LoraOptions& options, uint64_t seed) {
+  return GuardTorch("add adapters", [&] {
+    const double alpha = options.alpha > 0 ? options.alpha : 2.0 * options.rank;
+    at::Generator generator = at::detail::createCPUGenerator(seed);
+    for (const torch::Tensor& parameter : rep_->parameters()) parameter.set_requires_grad(false);
+    rep_->adapted = rep_->post_norm != nullptr ? rep_->post_norm->linears() : rep_->pre_norm->linears();
+    for (size_t i = 0; i < rep_->adapted.size(); ++i) {
+      const int64_t out = rep_->adapted[i]->weight.size(0), in = rep_->adapted[i]->weight.size(1);
+      const double bound = 1 / std::sqrt(static_cast<double>(in));  // kaiming_uniform with a = sqrt(5).
+      rep_->adapted[i]->adapter =
+          Adapter{.a = torch::empty({options.rank, in}).uniform_(-bound, bound, generator).requires_grad_(true),
+                  .b = torch::zeros({out, options.rank}).requires_grad_(true),
+                  .scale = alpha / options.rank,
+                  .dropout = options.dropout,
+                  .number = static_cast<uint32_t>(i)};
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status TextModel::SaveLora(const std::filesystem::path& file) const {
+  std::vector<FloatTensor> tensors;
+  for (const auto& [name, value, layer] : rep_->AdapterFactors()) {
+    tensors.push_back({name, value.sizes().vec(), value.const_data_ptr<float>()});
+  }
+  return WriteSafetensors(file, tensors);
+}
+
+absl::Status TextModel::LoadLora(const std::filesystem::path& file) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<const SafetensorsFile> stored, SafetensorsFile::Open(file));
+  std::map<std::string, const StoredTensor*> by_name;
+  for (const StoredTensor& tensor : stored->tensors()) by_name[tensor.name] = &tensor;
+  const std::vector<ModelParameter> factors = rep_->AdapterFactors();
+  if (by_name.size() != factors.size()) {
+    return absl::DataLossError(
+        Concat(file.string(), ": has ", by_name.size(), " tensors, the adapters have ", factors.size()));
+  }
+  return GuardTorch("load adapters", [&] {
+    const torch::NoGradGuard no_grad;
+    for (const auto& [name, value, layer] : factors) {
+      const auto found = by_name.find(name);
+      if (found == by_name.end() || found->second->shape != value.sizes().vec() || found->second->dtype != "F32") {
+        return absl::DataLossError(
+            Concat(file.string(), ": ", name, " is missing or not F32 ", ShapeText(value.sizes().vec())));
+      }
+      value.copy_(ToFloat32(*found->second));
+    }
+    return absl::OkStatus();
+  });
+}
+
+int64_t TextModel::layers() const { return rep_->config.layers; }
 
 absl::Status TextModel::Save(const std::filesystem::path& source_directory,
                              const std::filesystem::path& directory) const {
   RETURN_IF_ERROR(CopyOtherFiles(source_directory, directory));
   RETURN_IF_ERROR(SetSavedType(directory / rep_->transformer / "config.json"));
-  std::vector<FloatTensor> tensors;
-  for (const auto& [name, parameter] : NamedParameters()) {
-    tensors.push_back({name, parameter.sizes().vec(), parameter.const_data_ptr<float>()});
-  }
   ASSIGN_OR_RETURN(const ModelDirectory source, OpenModelDirectory(source_directory));
   return GuardTorch("write the weights", [&] {
+    const std::vector<torch::Tensor> merged = rep_->MergedParameters();
+    std::vector<FloatTensor> tensors;
+    for (size_t i = 0; i < merged.size(); ++i) {
+      tensors.push_back({rep_->stored[i].name, merged[i].sizes().vec(), merged[i].const_data_ptr<float>()});
+    }
     std::vector<torch::Tensor> unused;  // Carried along, so that transformers does not call them missing.
     for (const StoredTensor& stored : source.unused) {
       unused.push_back(ToFloat32(stored));

@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/embedding_contract.h"
+#include "server/base/job_directory.h"
 #include "server/encoder/encoder.h"
 #include "server/encoder/tokenizer.h"
 
@@ -38,6 +39,12 @@ struct DropoutSource {
   std::vector<uint64_t> examples;  // One key a text of the batch, unique in the step.
 };
 
+struct ModelParameter {
+  std::string name;     // As in model.safetensors.
+  torch::Tensor value;  // Shares the model's storage: change it in place only (`add_`, `copy_`).
+  int64_t layer = 0;    // 0: the embeddings, 1 .. layers(): the layers, layers() too: what follows the last one.
+};
+
 class TextModel {
  public:
   // Weights as float32. Errors as Encoder::Load.
@@ -56,11 +63,22 @@ class TextModel {
   torch::Tensor Forward(const PackedTokens& tokens, const DropoutSource* dropout,
                         const std::function<void()>& between_layers = nullptr);
 
-  // In a fixed order, named as in model.safetensors.
-  std::vector<std::pair<std::string, torch::Tensor>> NamedParameters() const;
+  std::vector<ModelParameter> Parameters() const;  // In a fixed order.
+  int64_t layers() const;
 
-  // Writes a complete sentence-transformers directory: this model's weights and copies of all other files of
-  // `source_directory`, the directory that it was loaded from. `directory` exists and is empty; nothing is fsynced.
+  // Freezes all parameters and adds trainable adapters to the linear maps of the layers: query, key, value, output and
+  // feed-forward. Parameters() lists their factors after the others, as the map's name + ".lora_A" and ".lora_B"; the
+  // first begins with random values of `seed`, as peft's kaiming_uniform, the second as 0, so that nothing changes yet.
+  // REQUIRES: options.rank >= 1; no adapters were added before.
+  absl::Status AddLora(const LoraOptions& options, uint64_t seed);
+  // The adapters' factors as a safetensors file by their names. LoadLora reads them into the same adapters: DATA_LOSS
+  // when the file's do not fit.
+  absl::Status SaveLora(const std::filesystem::path& file) const;
+  absl::Status LoadLora(const std::filesystem::path& file);
+
+  // Writes a complete sentence-transformers directory: this model's weights, adapters added to them, and copies of all
+  // other files of `source_directory`, the directory that it was loaded from. `directory` exists and is empty; nothing
+  // is fsynced.
   absl::Status Save(const std::filesystem::path& source_directory, const std::filesystem::path& directory) const;
 
  private:

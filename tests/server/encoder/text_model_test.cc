@@ -51,10 +51,10 @@ TEST_P(TextModelTest, BackwardMatchesDifferencesOfForward) {
   ASSERT_NE(model, nullptr);
   const PackedTokens tokens = PackAll(TokenizeOrDie(*model, Texts()));
   for (const DropoutSource* dropout : {static_cast<const DropoutSource*>(nullptr), &Dropout()}) {
-    for (auto& [name, parameter] : model->NamedParameters()) parameter.mutable_grad() = torch::Tensor();
+    for (auto& [name, parameter, layer] : model->Parameters()) parameter.mutable_grad() = torch::Tensor();
     Loss(*model, tokens, dropout).backward();
     torch::manual_seed(1);
-    for (auto& [name, parameter] : model->NamedParameters()) {
+    for (auto& [name, parameter, layer] : model->Parameters()) {
       ASSERT_TRUE(parameter.grad().defined()) << name;
       const torch::NoGradGuard no_grad;
       const torch::Tensor direction = torch::randn_like(parameter);
@@ -78,7 +78,7 @@ TEST_P(TextModelTest, ForwardIsTheSameWithAndWithoutAutograd) {
   const torch::Tensor before = model->Forward(tokens, nullptr).detach();
   {
     const torch::NoGradGuard no_grad;
-    for (auto& [name, parameter] : model->NamedParameters()) parameter.mul_(1.1);
+    for (auto& [name, parameter, layer] : model->Parameters()) parameter.mul_(1.1);
   }
   const torch::Tensor with = model->Forward(tokens, nullptr).detach();
   const torch::NoGradGuard no_grad;
@@ -127,13 +127,13 @@ TEST(TextModelDropoutTest, RateZeroGivesTheGradientsOfNoDropout) {
   const PackedTokens tokens = PackAll(TokenizeOrDie(*model, Texts()));
   Loss(*model, tokens, nullptr).backward();
   std::vector<torch::Tensor> expected;
-  for (auto& [name, parameter] : model->NamedParameters()) {
+  for (auto& [name, parameter, layer] : model->Parameters()) {
     expected.push_back(parameter.grad().clone());
     parameter.mutable_grad() = torch::Tensor();
   }
   Loss(*model, tokens, &Dropout()).backward();
   for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_TRUE(torch::equal(model->NamedParameters()[i].second.grad(), expected[i])) << i;
+    EXPECT_TRUE(torch::equal(model->Parameters()[i].value.grad(), expected[i])) << i;
   }
 }
 
@@ -164,8 +164,8 @@ TEST(TextModelSaveTest, ASavedModelLoadsAndGivesTheSameVectors) {
     const torch::NoGradGuard no_grad;
     const PackedTokens tokens = PackAll(TokenizeOrDie(*model, Texts()));
     EXPECT_TRUE(torch::equal(again->Forward(tokens, nullptr), model->Forward(tokens, nullptr))) << variant;
-    for (size_t i = 0; i < model->NamedParameters().size(); ++i) {
-      EXPECT_EQ(again->NamedParameters()[i].first, model->NamedParameters()[i].first);
+    for (size_t i = 0; i < model->Parameters().size(); ++i) {
+      EXPECT_EQ(again->Parameters()[i].name, model->Parameters()[i].name);
     }
   }
 }
