@@ -60,4 +60,20 @@ absl::StatusOr<std::vector<v1::ListExamplesResponse::Item>> Datasets::Examples(a
       [](v1::ListExamplesResponse* response) { return response->mutable_items(); });
 }
 
+absl::Status Datasets::VisitExamples(absl::string_view dataset,
+                                     const std::function<bool(const v1::ListExamplesResponse::Item&)>& visit) const {
+  v1::ListExamplesRequest request;
+  request.set_dataset(DatasetName(dataset));
+  request.set_page_size(1000);
+  do {
+    const absl::StatusOr<v1::ListExamplesResponse> page = connection_->Call(*stub_, &Stub::ListExamples, request);
+    if (!page.ok()) return page.status();
+    for (const v1::ListExamplesResponse::Item& item : page->items()) {
+      if (!visit(item)) return absl::OkStatus();
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return absl::OkStatus();
+}
+
 }  // namespace tandem

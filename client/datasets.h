@@ -1,6 +1,7 @@
 #pragma once
 // Training data. Names may be short ("pairs") or full ("datasets/pairs"). Thread-safe.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ class Datasets {
 
   // The first `limit` stored examples, 0 for all.
   absl::StatusOr<std::vector<v1::ListExamplesResponse::Item>> Examples(absl::string_view dataset, size_t limit) const;
+  // Gives `visit` the stored examples one by one, a page in memory at a time, until it returns false.
+  absl::Status VisitExamples(absl::string_view dataset,
+                             const std::function<bool(const v1::ListExamplesResponse::Item&)>& visit) const;
 
  private:
   std::shared_ptr<const Connection> connection_;

@@ -22,8 +22,10 @@ class Jobs {
  public:
   explicit Jobs(std::shared_ptr<const Connection> connection);
 
-  // Starts a training job; base_revision, dataset and target_model may be short. Watch it to its end.
+  // Starts a training job; names of models and datasets in the request may be short. Watch it to its end.
   absl::StatusOr<v1::Job> Train(v1::TrainRequest request) const;
+  // Checks the same request, and says what it would come to.
+  absl::StatusOr<v1::TrainingEstimate> EstimateTraining(v1::TrainRequest request) const;
 
   absl::StatusOr<v1::Job> Get(absl::string_view job) const;
   absl::StatusOr<std::vector<v1::Job>> List(size_t limit) const;  // Newest first; 0 is all.
@@ -36,9 +38,13 @@ class Jobs {
                                 const std::function<void(const v1::JobEvent&)>& on_event,
                                 const OnResume& on_resume = {}) const;
 
+  // The events up to now, without waiting for more.
+  absl::StatusOr<std::vector<v1::JobEvent>> Events(absl::string_view job) const;
+
  private:
-  // One WatchJob stream; OK when the server ended it. `last` is the sequence seen last.
-  absl::Status WatchStream(const std::string& name, int64_t* last,
+  // One WatchJob stream; OK when the server ended it, or when the event `until` was seen. `last` is the sequence seen
+  // last.
+  absl::Status WatchStream(const std::string& name, int64_t until, int64_t* last,
                            const std::function<void(const v1::JobEvent&)>& on_event) const;
 
   std::shared_ptr<const Connection> connection_;

@@ -256,9 +256,9 @@ install_faiss() {
   ln -sfn "$(basename "$final")" "$cache/faiss"
 }
 
-# grpcurl and the Python client's libraries: tests use them as real clients.
+# grpcurl and the Python client's libraries: tests use them as real clients. Chromium (about 80 MB) looks at reports.
 install_test_tools() {
-  apt_install python3-grpcio python3-protobuf
+  apt_install python3-grpcio python3-protobuf chromium-headless-shell fonts-dejavu-core
   if [ -x "$cache/bin/grpcurl-$grpcurl_version" ]; then
     say "grpcurl $grpcurl_version is there"
   else

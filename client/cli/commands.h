@@ -14,6 +14,7 @@ void AddCollectionCommands(CLI::App& app, Session& session);
 void AddDocumentCommands(CLI::App& app, Session& session);
 void AddEvaluationCommands(CLI::App& app, Session& session);
 void AddReleaseCommands(CLI::App& app, Session& session);
+void AddReportCommands(CLI::App& app, Session& session);
 void AddSearchCommand(CLI::App& app, Session& session);
 void AddEmbeddingCommands(CLI::App& app, Session& session);
 void AddServerCommands(CLI::App& app, Session& session);

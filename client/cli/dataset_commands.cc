@@ -19,10 +19,20 @@ constexpr char kFormats[] =
     "  {\"first\": \"…\", \"second\": \"…\", \"score\": 0.8}\n"
     "  {\"first\": \"…\", \"second\": \"…\", \"similar\": true}\n"
     "  {\"text\": \"…\", \"label\": \"…\"}\n"
+    "  {\"text\": \"…\"}\n"
     "Tab-separated (.tsv or .txt, or --format tsv), with the columns of --kind:\n"
     "  pair: anchor, positive, negatives…   scored: first, second, score\n"
-    "  labelled: first, second, true|false   text: text, label\n"
+    "  labelled: first, second, true|false   class: text, label   text: text\n"
     "Lines that are refused are reported by their number; the others are taken, and the exit code is 1.\n\n";
+
+// REQUIRES: one of the names that --kind takes.
+ExampleKind KindOf(absl::string_view name) {
+  if (name == "scored") return ExampleKind::kScoredPair;
+  if (name == "labelled") return ExampleKind::kLabelledPair;
+  if (name == "class") return ExampleKind::kLabelledText;
+  if (name == "text") return ExampleKind::kText;
+  return ExampleKind::kPair;
+}
 
 std::string Describe(const v1::Dataset& dataset) {
   return RenderFields({{"dataset", ShortName(dataset.name())},
@@ -57,10 +67,7 @@ void AddAppend(CLI::App& parent, Session& session) {
         const RecordFormat format = options->format.empty()    ? FormatOf(options->path)
                                     : options->format == "tsv" ? RecordFormat::kTsv
                                                                : RecordFormat::kJsonl;
-        const ExampleKind kind = options->kind == "scored"     ? ExampleKind::kScoredPair
-                                 : options->kind == "labelled" ? ExampleKind::kLabelledPair
-                                 : options->kind == "text"     ? ExampleKind::kLabelledText
-                                                               : ExampleKind::kPair;
+        const ExampleKind kind = KindOf(options->kind);
         const FileUpload upload{.path = options->path,
                                 .unit = "examples",
                                 .parent = DatasetName(options->dataset),
@@ -76,8 +83,8 @@ void AddAppend(CLI::App& parent, Session& session) {
   command->add_option("FILE", options->path, "File with one example a line, or - for stdin")->required();
   command->add_option("--format", options->format, "jsonl or tsv; by the file's name when left out")
       ->check(CLI::IsMember({"jsonl", "tsv"}));
-  command->add_option("--kind", options->kind, "What the columns of TSV are: pair, scored, labelled or text")
-      ->check(CLI::IsMember({"pair", "scored", "labelled", "text"}))
+  command->add_option("--kind", options->kind, "What the columns of TSV are: pair, scored, labelled, class or text")
+      ->check(CLI::IsMember({"pair", "scored", "labelled", "class", "text"}))
       ->capture_default_str();
   command->add_option("--request-id", options->request_id,
                       "Makes repeating an interrupted upload of the same file store nothing twice");
@@ -136,6 +143,8 @@ std::pair<std::string, std::string> Sides(const v1::Example& example) {
                            example.labelled_pair().second())};
     case v1::Example::kLabelledText:
       return {example.labelled_text().text(), example.labelled_text().label()};
+    case v1::Example::kText:
+      return {example.text().text(), ""};
     case v1::Example::KIND_NOT_SET:
       return {};
   }
@@ -150,7 +159,7 @@ void AddExamples(CLI::App& parent, Session& session) {
       [name, limit](Client& client, Session& out) -> absl::Status {
         absl::StatusOr<std::vector<v1::ListExamplesResponse::Item>> items = client.datasets.Examples(*name, *limit);
         if (!items.ok()) return items.status();
-        Table table({{"COMMIT", Table::kRight}, {"ANCHOR"}, {"POSITIVE"}});
+        Table table({{"COMMIT", Table::kRight}, {"FIRST"}, {"SECOND"}});
         for (const auto& item : *items) {
           if (out.json) out.PrintLine(ToJson(item));
           const auto [left, right] = Sides(item.example());

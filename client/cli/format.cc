@@ -14,7 +14,7 @@ namespace tandem::cli {
 
 std::string FormatCount(int64_t count) {
   std::string digits = absl::StrCat(count < 0 ? -count : count);
-  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), 1, ',');
   return count < 0 ? "-" + digits : digits;
 }
 

@@ -7,6 +7,7 @@
 #include "client/cli/format.h"
 #include "client/cli/outage.h"
 #include "client/cli/progress_bar.h"
+#include "client/cli/validation_text.h"
 #include "client/names.h"
 
 namespace tandem::cli {
@@ -25,7 +26,7 @@ class TrainingBar {
         Draw();
         break;
       case v1::JobEvent::kValidation:
-        ndcg_ = event.validation().metrics().ndcg_at_10();
+        validated_ = HeadlineOf(event.validation().metrics());
         bar_.Say(ValidationLine(event.validation()));
         Draw();
         break;
@@ -48,10 +49,7 @@ class TrainingBar {
 
  private:
   static std::string ValidationLine(const v1::JobEvent::Validation& validation) {
-    const v1::RetrievalMetrics& metrics = validation.metrics();
-    return absl::StrCat("validation at step ", validation.step(), ": nDCG@10 ", FormatMetric(metrics.ndcg_at_10()),
-                        ", recall@10 ", FormatMetric(metrics.recall_at_10()), ", MRR@10 ",
-                        FormatMetric(metrics.mrr_at_10()), " (", metrics.queries(), " queries)",
+    return absl::StrCat("validation at step ", validation.step(), ": ", DescribeValidation(validation.metrics()),
                         validation.best() ? ", best so far" : "");
   }
 
@@ -61,18 +59,26 @@ class TrainingBar {
     view.done = static_cast<double>(step_.step());
     view.total = static_cast<double>(step_.total_steps());
     view.left = TimeLeft(step_.time_left());
-    view.per_second = 0;  // Pairs, in the note, say more than steps.
-    view.note = absl::StrFormat("loss %.4f  lr %.2g  %.0f pairs/s", step_.loss(), step_.learning_rate(),
+    view.per_second = 0;  // Examples, in the note, say more than steps.
+    view.note = absl::StrFormat("loss %.4f  lr %.2g  %.0f examples/s", step_.loss(), step_.learning_rate(),
                                 step_.pairs_per_second());
-    if (ndcg_) absl::StrAppend(&view.note, "  nDCG@10 ", FormatMetric(*ndcg_));
+    if (!validated_.empty()) absl::StrAppend(&view.note, "  ", validated_);
     bar_.Update(std::move(view));
   }
 
   ProgressBar bar_;
   Outage outage_;
   v1::JobEvent::TrainingStep step_;
-  std::optional<double> ndcg_;
+  std::string validated_;  // The last validation in short.
 };
+
+std::string Datasets(const v1::Job& job) {
+  if (job.datasets().empty()) return ShortName(job.dataset());
+  std::string names;
+  for (const std::string& dataset : job.datasets())
+    absl::StrAppend(&names, names.empty() ? "" : ", ", ShortName(dataset));
+  return names;
+}
 
 }  // namespace
 
@@ -82,7 +88,7 @@ std::string DescribeJob(const v1::Job& job) {
       {"kind", EnumName(v1::Job::Kind_Name(job.kind()))},
       {"state", EnumName(v1::Job::State_Name(job.state()))},
       {"base", ShortName(job.base_revision())},
-      {"dataset", ShortName(job.dataset())},
+      {"dataset", Datasets(job)},
       {"step",
        job.total_steps() == 0 ? "" : absl::StrCat(FormatCount(job.step()), " of ", FormatCount(job.total_steps()))},
       {"attempt", job.attempt() > 1 ? absl::StrCat(job.attempt()) : ""},

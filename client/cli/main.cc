@@ -33,6 +33,7 @@ void AddCommands(CLI::App& app, Session& session) {
   AddDocumentCommands(app, session);
   AddEvaluationCommands(app, session);
   AddReleaseCommands(app, session);
+  AddReportCommands(app, session);
   AddSearchCommand(app, session);
   AddEmbeddingCommands(app, session);
   // Last: commands inherit the footer that is there when they are added.

@@ -7,6 +7,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
 #include "client/cli/progress_bar.h"
+#include "client/cli/validation_text.h"
 #include "client/names.h"
 
 namespace tandem::cli {
@@ -21,9 +22,21 @@ OnTransfer TransferBar(ProgressBar* bar) {
   };
 }
 
+std::string Sources(const v1::ModelRevision& revision) {
+  const auto one = [](const std::string& dataset, int64_t commit) {
+    return absl::StrCat(ShortId(dataset), " up to commit ", commit);
+  };
+  if (revision.dataset().empty()) return "";
+  if (revision.sources().empty()) return one(revision.dataset(), revision.dataset_commit());
+  std::string all;
+  for (const v1::ModelRevision::Source& source : revision.sources()) {
+    absl::StrAppend(&all, all.empty() ? "" : ", ", one(source.dataset(), source.commit()));
+  }
+  return all;
+}
+
 std::string Describe(const v1::ModelRevision& revision) {
   const v1::EmbeddingContract& contract = revision.contract();
-  const v1::RetrievalMetrics& validation = revision.validation();
   return RenderFields({
       {"revision", ShortName(revision.name())},
       {"made", FormatTime(revision.create_time())},
@@ -36,16 +49,10 @@ std::string Describe(const v1::ModelRevision& revision) {
       {"query prompt", contract.query_prompt()},
       {"document prompt", contract.document_prompt()},
       {"parent", ShortName(revision.parent())},
-      {"dataset", revision.dataset().empty()
-                      ? ""
-                      : absl::StrCat(ShortId(revision.dataset()), " up to commit ", revision.dataset_commit())},
+      {"dataset", Sources(revision)},
       {"job", std::string(ShortId(revision.job()))},
       {"options", revision.options_json()},
-      {"validation", revision.has_validation()
-                         ? absl::StrCat("nDCG@10 ", FormatMetric(validation.ndcg_at_10()), ", recall@10 ",
-                                        FormatMetric(validation.recall_at_10()), ", MRR@10 ",
-                                        FormatMetric(validation.mrr_at_10()), " (", validation.queries(), " queries)")
-                         : ""},
+      {"validation", DescribeValidation(revision.validation())},
       {"sha256", revision.sha256()},
   });
 }
@@ -112,12 +119,11 @@ absl::Status ListModels(Client& client, Session& out) {
 absl::Status ListRevisions(Client& client, Session& out, const std::string& model) {
   absl::StatusOr<std::vector<v1::ModelRevision>> revisions = client.models.ListRevisions(model);
   if (!revisions.ok()) return revisions.status();
-  Table table({{"REVISION"}, {"MADE"}, {"PARENT"}, {"DATASET"}, {"VALIDATION nDCG@10", Table::kRight}});
+  Table table({{"REVISION"}, {"MADE"}, {"PARENT"}, {"DATASET"}, {"VALIDATION"}});
   for (const v1::ModelRevision& revision : *revisions) {
     if (out.json) out.PrintLine(ToJson(revision));
     table.AddRow({ShortName(revision.name()), FormatTime(revision.create_time()), ShortName(revision.parent()),
-                  ShortName(revision.dataset()),
-                  revision.has_validation() ? FormatMetric(revision.validation().ndcg_at_10()) : ""});
+                  ShortName(revision.dataset()), HeadlineOf(revision.validation())});
   }
   if (!out.json) out.PrintTable(table);
   return absl::OkStatus();

@@ -93,12 +93,16 @@ absl::StatusOr<v1::Example> ExampleOfJson(absl::string_view line) {
   absl::StatusOr<Json> json = ParseObject(line);
   if (!json.ok()) return json.status();
   if (json->contains("first") || json->contains("second")) return TwoTextsOfJson(*json);
-  if (!json->contains("label")) return PairOfJson(*json);
+  if (!json->contains("text") && !json->contains("label")) return PairOfJson(*json);
   absl::StatusOr<std::string> text = Text(*json, "text");
   if (!text.ok()) return text.status();
+  v1::Example example;
+  if (!json->contains("label")) {
+    example.mutable_text()->set_text(*text);
+    return example;
+  }
   absl::StatusOr<std::string> label = Text(*json, "label");
   if (!label.ok()) return label.status();
-  v1::Example example;
   example.mutable_labelled_text()->set_text(*text);
   example.mutable_labelled_text()->set_label(*label);
   return example;
@@ -161,6 +165,14 @@ absl::StatusOr<v1::Example> LabelledTextOfTsv(absl::string_view line) {
   return example;
 }
 
+absl::StatusOr<v1::Example> TextOfTsv(absl::string_view line) {
+  absl::StatusOr<std::vector<std::string>> columns = Columns(line, 1, 1, "text");
+  if (!columns.ok()) return columns.status();
+  v1::Example example;
+  example.mutable_text()->set_text((*columns)[0]);
+  return example;
+}
+
 absl::StatusOr<v1::Example> ExampleOfTsv(absl::string_view line, ExampleKind kind) {
   switch (kind) {
     case ExampleKind::kPair:
@@ -171,6 +183,8 @@ absl::StatusOr<v1::Example> ExampleOfTsv(absl::string_view line, ExampleKind kin
       return LabelledPairOfTsv(line);
     case ExampleKind::kLabelledText:
       return LabelledTextOfTsv(line);
+    case ExampleKind::kText:
+      return TextOfTsv(line);
   }
   return absl::InternalError("unknown kind of example");
 }

@@ -18,13 +18,14 @@ enum class RecordFormat { kJsonl, kTsv };
 RecordFormat FormatOf(absl::string_view path);
 
 // What the columns of a TSV line mean. JSON says it by its keys.
-enum class ExampleKind { kPair, kScoredPair, kLabelledPair, kLabelledText };
+enum class ExampleKind { kPair, kScoredPair, kLabelledPair, kLabelledText, kText };
 
 //   pair           {"anchor": "…", "positive": "…", "negative": "…"}; "positives" and "negatives" are lists
 //                  anchor <TAB> positive [<TAB> negative …]
 //   scored pair    {"first": "…", "second": "…", "score": 0.8}            first <TAB> second <TAB> score
 //   labelled pair  {"first": "…", "second": "…", "similar": true}         first <TAB> second <TAB> true|false|1|0
 //   labelled text  {"text": "…", "label": "…"}                            text <TAB> label
+//   text           {"text": "…"}                                          text
 absl::StatusOr<v1::Example> ParseExample(absl::string_view line, RecordFormat format, ExampleKind kind);
 
 //   {"id": "…", "text": "…", "payload": {…}}                              id <TAB> text [<TAB> payload as JSON]

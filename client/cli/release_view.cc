@@ -26,6 +26,15 @@ void AddEvaluation(Table* table, const std::string& who, const v1::Evaluation& e
                  FormatCount(metrics.queries())});
 }
 
+std::string DescribeChanges(const v1::GateReport& gate) {
+  if (gate.fell().empty()) return "";
+  Table table({{"LIVE", Table::kRight}, {"CANDIDATE", Table::kRight}, {"QUERIES WHOSE nDCG@10 FELL MOST"}});
+  for (const v1::QueryChange& change : gate.fell()) {
+    table.AddRow({FormatMetric(change.before()), FormatMetric(change.after()), change.text()});
+  }
+  return "\n" + table.Render();
+}
+
 std::string DescribeVerdict(const v1::GateReport& gate) {
   if (gate.passed()) return absl::StrCat("passed ", FormatTime(gate.time()));
   if (!gate.overridden()) return absl::StrCat("refused ", FormatTime(gate.time()), ": ", gate.reason());
@@ -48,23 +57,24 @@ std::string DescribeRelease(const v1::Release& release) {
   const v1::Evaluation& evaluation = release.evaluation();
   const bool evaluated = release.has_evaluation() && !evaluation.evaluation_set().empty();
   return RenderFields({
-      {"release", ShortName(release.name())},
-      {"state", absl::StrCat(EnumName(v1::Release::State_Name(release.state())),
-                             release.rebuilding() ? ", its damaged index is built again" : "")},
-      {"model", ShortName(release.model_revision())},
-      {"index", DescribeIndex(release.index())},
-      {"made", FormatTime(release.create_time())},
-      {"promoted", FormatTime(release.promote_time())},
-      {"built", absl::StrCat(FormatCount(release.documents_done()), " of ", FormatCount(release.documents_total()),
-                             " documents")},
-      {"commit", absl::StrCat(FormatCount(release.cursor()), " of ", FormatCount(release.target_commit()))},
-      {"evaluation set", ShortName(evaluation.evaluation_set())},
-      {"evaluation", evaluated ? Figures(evaluation) : ""},
-      {"index recall@10", release.has_evaluation() ? FormatMetric(evaluation.index_recall_at_10()) : ""},
-      {"gate", release.has_gate() ? DescribeVerdict(release.gate()) : ""},
-      {"memory", release.index_bytes() > 0 ? FormatBytes(release.index_bytes()) : ""},
-      {"error", release.error().message()},
-  });
+             {"release", ShortName(release.name())},
+             {"state", absl::StrCat(EnumName(v1::Release::State_Name(release.state())),
+                                    release.rebuilding() ? ", its damaged index is built again" : "")},
+             {"model", ShortName(release.model_revision())},
+             {"index", DescribeIndex(release.index())},
+             {"made", FormatTime(release.create_time())},
+             {"promoted", FormatTime(release.promote_time())},
+             {"built", absl::StrCat(FormatCount(release.documents_done()), " of ",
+                                    FormatCount(release.documents_total()), " documents")},
+             {"commit", absl::StrCat(FormatCount(release.cursor()), " of ", FormatCount(release.target_commit()))},
+             {"evaluation set", ShortName(evaluation.evaluation_set())},
+             {"evaluation", evaluated ? Figures(evaluation) : ""},
+             {"index recall@10", release.has_evaluation() ? FormatMetric(evaluation.index_recall_at_10()) : ""},
+             {"gate", release.has_gate() ? DescribeVerdict(release.gate()) : ""},
+             {"memory", release.index_bytes() > 0 ? FormatBytes(release.index_bytes()) : ""},
+             {"error", release.error().message()},
+         }) +
+         DescribeChanges(release.gate());
 }
 
 std::string DescribePromotion(const v1::PromoteReleaseResponse& response) {
@@ -91,6 +101,7 @@ std::string DescribePromotion(const v1::PromoteReleaseResponse& response) {
     absl::StrAppendFormat(&text, "difference of nDCG@10: %+.4f, 95%% interval [%+.4f, %+.4f]\n", gate.ndcg_difference(),
                           gate.ndcg_difference_lower(), gate.ndcg_difference_upper());
   }
+  text += DescribeChanges(gate);
   return text;
 }
 

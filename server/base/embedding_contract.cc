@@ -58,7 +58,7 @@ absl::StatusOr<EmbeddingContract> ContractFromJson(const nlohmann::json& json) {
   ASSIGN_OR_RETURN(contract.document_prompt, StringField(json, "document_prompt"));
   ASSIGN_OR_RETURN(contract.max_length, IntField(json, "max_length", 1, kMost));
   ASSIGN_OR_RETURN(const int side, IntField(json, "truncation_side", 1, 2));
-  ASSIGN_OR_RETURN(const int pooling, IntField(json, "pooling", 1, 3));
+  ASSIGN_OR_RETURN(const int pooling, IntField(json, "pooling", 1, 4));
   ASSIGN_OR_RETURN(const nlohmann::json* normalize, Field(json, "normalize", &nlohmann::json::is_boolean));
   ASSIGN_OR_RETURN(contract.dimensions, IntField(json, "dimensions", 1, kMost));
   ASSIGN_OR_RETURN(const int metric, IntField(json, "metric", 1, 2));

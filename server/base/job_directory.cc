@@ -1,10 +1,11 @@
 #include "server/base/job_directory.h"
 
-#include <limits>
-#include <set>
 #include <string_view>
-#include <type_traits>
+#include <utility>
+#include <variant>
 
+#include "server/base/field_checks.h"
+#include "server/base/object_reader.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
@@ -12,187 +13,216 @@ namespace tandem {
 namespace {
 
 constexpr int64_t kMostSteps = 10'000'000;
+constexpr int64_t kMostBatchSize = 4096;          // Texts whose activations may be in memory at once.
+constexpr int64_t kMostCachedBatchSize = 65'536;  // Where only their embeddings are.
 
-absl::Status CheckRange(std::string_view path, int64_t value, int64_t least, int64_t most) {
-  if (value >= least && value <= most) return absl::OkStatus();
-  return InvalidField(path, Concat(value, ": must be in [", least, ", ", most, "]"));
+// Where objective i stands in the request.
+std::string ObjectivePath(const TrainerOptions& options, size_t i, std::string_view field) {
+  return options.objectives.size() == 1 ? std::string(field) : Concat("objectives[", i, "].", field);
 }
 
-absl::Status CheckRange(std::string_view path, std::optional<int64_t> value, int64_t least, int64_t most) {
-  return value ? CheckRange(path, *value, least, most) : absl::OkStatus();
-}
-
-// In (0, most]. Not-a-number is out of every range.
-absl::Status CheckPositive(std::string_view path, double value, double most) {
-  if (value > 0 && value <= most) return absl::OkStatus();
-  return InvalidField(path, Concat(value, ": must be in (0, ", most, "]"));
-}
-
-absl::Status CheckFraction(std::string_view path, double value, double most) {
-  if (value >= 0 && value <= most) return absl::OkStatus();
-  return InvalidField(path, Concat(value, ": must be in [0, ", most, "]"));
-}
-
-absl::Status CheckAtLeast(std::string_view path, std::optional<int64_t> value, int64_t least) {
-  if (!value || *value >= least) return absl::OkStatus();
-  return InvalidField(path, Concat(*value, ": must be at least ", least));
-}
-
-// Takes the keys of one object into variables; remembers the first fault.
-class ObjectReader {
- public:
-  explicit ObjectReader(const nlohmann::json& json) : json_(json) {
-    if (!json.is_object()) status_ = absl::InvalidArgumentError("trainer options: not a JSON object");
+absl::Status CheckObjectives(const TrainerOptions& options) {
+  if (options.objectives.empty() || options.objectives.size() > kMostObjectives) {
+    return InvalidField("objectives", Concat(options.objectives.size(), " objectives: must be 1 to ", kMostObjectives));
   }
-
-  template <typename T>
-  void Read(const char* key, T& out) {
-    known_.insert(key);
-    if (!status_.ok()) return;
-    const auto found = json_.find(key);
-    if (found == json_.end()) return;
-    if (!Take(*found, out)) {
-      status_ = absl::InvalidArgumentError(Concat("trainer options: ", key, ": ",
-                                                  found->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace),
-                                                  " is not of the type or range that this key has"));
+  for (size_t i = 0; i < options.objectives.size(); ++i) {
+    const ObjectiveOptions& objective = options.objectives[i];
+    const std::string path = ObjectivePath(options, i, "loss");
+    RETURN_IF_ERROR(objective.loss.Validate(path));
+    RETURN_IF_ERROR(CheckPositive(ObjectivePath(options, i, "weight"), objective.weight, 1000));
+    const auto* const info_nce = std::get_if<InfoNceOptions>(&objective.loss.kind);
+    if (info_nce && info_nce->symmetric && options.batch_sampler == BatchSampler::kPlain) {
+      return InvalidField(Concat(path, ".info_nce.symmetric"),
+                          "true: not with options.batch_sampler PLAIN, whose repeated texts it would push apart");
     }
   }
+  return absl::OkStatus();
+}
 
-  absl::Status Finish() {
-    if (!status_.ok()) return status_;
-    for (const auto& [key, value] : json_.items()) {
-      if (!known_.contains(key)) {
-        return absl::InvalidArgumentError(Concat("trainer options: unknown key \"", key, "\""));
-      }
-    }
+absl::Status CheckBatches(const TrainerOptions& options) {
+  RETURN_IF_ERROR(CheckRange("options.batch_size", options.batch_size, 2, kMostCachedBatchSize));
+  RETURN_IF_ERROR(CheckRange("options.micro_batch_size", options.micro_batch_size, 1, kMostBatchSize));
+  if (options.batch_size > kMostBatchSize && !options.micro_batch_size) {
+    return InvalidField("options.batch_size", Concat(options.batch_size, ": must be at most ", kMostBatchSize,
+                                                     " unless options.micro_batch_size is set"));
+  }
+  // How it goes with batch_size is a question for BALANCED only: ValidateFor.
+  return CheckRange("options.texts_per_class", options.texts_per_class, 2, kMostCachedBatchSize / 2);
+}
+
+absl::Status CheckSteps(const TrainerOptions& options) {
+  RETURN_IF_ERROR(CheckRange("options.epochs", options.epochs, 1, 1000));
+  RETURN_IF_ERROR(CheckRange("options.max_steps", options.max_steps, 1, kMostSteps));
+  RETURN_IF_ERROR(CheckAtLeast("options.warmup_steps", options.warmup_steps, 0));
+  RETURN_IF_ERROR(CheckRange("options.evaluation_steps", options.evaluation_steps, 1, kMostSteps));
+  RETURN_IF_ERROR(CheckRange("options.early_stopping_patience", options.early_stopping_patience, 1, 1000));
+  RETURN_IF_ERROR(CheckRange("options.checkpoint_steps", options.checkpoint_steps, 1, kMostSteps));
+  if (!options.warmup_steps || !options.max_steps || *options.warmup_steps < *options.max_steps) {
     return absl::OkStatus();
   }
+  return InvalidField("options.warmup_steps",
+                      Concat(*options.warmup_steps, ": must be less than options.max_steps ", *options.max_steps));
+}
 
- private:
-  template <typename T>
-  static bool Take(const nlohmann::json& value, std::optional<T>& out) {
-    T inner{};
-    if (!Take(value, inner)) return false;
-    out = inner;
-    return true;
+// What the options may say and the trainer does not compute.
+absl::Status CheckComputed(const TrainerOptions& options) {
+  if (options.precision == Precision::kBFloat16) {
+    return InvalidField("options.precision", "BFLOAT16: this server trains in FLOAT32 only");
   }
-
-  template <typename T>
-  requires std::is_arithmetic_v<T> || std::is_same_v<T, std::string>
-  static bool Take(const nlohmann::json& value, T& out) {
-    if constexpr (std::is_same_v<T, std::string>) {
-      if (!value.is_string()) return false;
-    } else if constexpr (std::is_same_v<T, bool>) {
-      if (!value.is_boolean()) return false;
-    } else if constexpr (std::is_floating_point_v<T>) {
-      if (!value.is_number()) return false;
-    } else {
-      if (!value.is_number_integer()) return false;
-      if (value.is_number_unsigned() && value.template get<uint64_t>() > INT64_MAX) return false;
-      const int64_t wide = value.template get<int64_t>();
-      if (wide < std::numeric_limits<T>::min() || wide > std::numeric_limits<T>::max()) return false;
-    }
-    out = value.template get<T>();
-    return true;
+  if (options.lora.rank > 0) {
+    return InvalidField("options.lora.rank", Concat(options.lora.rank, ": this server trains without adapters only"));
   }
+  return absl::OkStatus();
+}
 
-  // All enums of the options count from 1 without a gap; `Last` finds the end.
-  template <typename T>
-  requires std::is_enum_v<T>
-  static bool Take(const nlohmann::json& value, T& out) {
-    int number = 0;
-    if (!Take(value, number) || number < 1 || number > Last(out)) return false;
-    out = static_cast<T>(number);
-    return true;
+nlohmann::json ToJson(const ObjectiveOptions& objective) {
+  return {{"loss", ToJson(objective.loss)}, {"weight", objective.weight}};
+}
+
+absl::StatusOr<ObjectiveOptions> ObjectiveFromJson(const nlohmann::json& json) {
+  ObjectiveOptions objective;
+  ObjectReader reader("an objective of the trainer options", json);
+  reader.Read("weight", objective.weight);
+  if (const nlohmann::json* const loss = reader.Find("loss")) {
+    ASSIGN_OR_RETURN(objective.loss, LossOptionsFromJson(*loss));
   }
-  static int Last(Schedule) { return static_cast<int>(Schedule::kConstant); }
-  static int Last(ExampleOrder) { return static_cast<int>(ExampleOrder::kGiven); }
-  static int Last(BatchSampler) { return static_cast<int>(BatchSampler::kPlain); }
-  static int Last(KeepRevision) { return static_cast<int>(KeepRevision::kLast); }
+  RETURN_IF_ERROR(reader.Finish());
+  return objective;
+}
 
-  const nlohmann::json& json_;
-  std::set<std::string, std::less<>> known_;
-  absl::Status status_;
-};
+absl::StatusOr<std::vector<ObjectiveOptions>> ObjectivesFromJson(const nlohmann::json& json) {
+  if (!json.is_array()) return absl::InvalidArgumentError("trainer options: objectives: not a list");
+  std::vector<ObjectiveOptions> objectives;
+  for (const nlohmann::json& element : json) {
+    ASSIGN_OR_RETURN(ObjectiveOptions objective, ObjectiveFromJson(element));
+    objectives.push_back(std::move(objective));
+  }
+  return objectives;
+}
+
+absl::StatusOr<LoraOptions> LoraFromJson(const nlohmann::json& json) {
+  LoraOptions lora;
+  ObjectReader reader("lora of the trainer options", json);
+  reader.Read("rank", lora.rank);
+  reader.Read("alpha", lora.alpha);
+  reader.Read("dropout", lora.dropout);
+  RETURN_IF_ERROR(reader.Finish());
+  return lora;
+}
 
 }  // namespace
 
+BatchSampler TrainerOptions::SamplerFor(ExampleForm form) const {
+  return batch_sampler.value_or(form == ExampleForm::kLabelledText ? BatchSampler::kBalanced
+                                                                   : BatchSampler::kNoDuplicates);
+}
+
 absl::Status TrainerOptions::Validate() const {
-  RETURN_IF_ERROR(CheckPositive("info_nce.scale", scale, 1000));
-  if (symmetric && batch_sampler == BatchSampler::kPlain) {
-    return InvalidField("info_nce.symmetric",
-                        "true: not with options.batch_sampler PLAIN, whose repeated texts it would push apart");
-  }
-  RETURN_IF_ERROR(CheckRange("options.batch_size", batch_size, 2, 4096));
-  RETURN_IF_ERROR(CheckRange("options.epochs", epochs, 1, 1000));
-  RETURN_IF_ERROR(CheckRange("options.max_steps", max_steps, 1, kMostSteps));
+  RETURN_IF_ERROR(CheckObjectives(*this));
+  RETURN_IF_ERROR(CheckBatches(*this));
+  RETURN_IF_ERROR(CheckSteps(*this));
   RETURN_IF_ERROR(CheckPositive("options.learning_rate", learning_rate, 1));
-  RETURN_IF_ERROR(CheckAtLeast("options.warmup_steps", warmup_steps, 0));
-  RETURN_IF_ERROR(CheckFraction("options.weight_decay", weight_decay, 1));
+  RETURN_IF_ERROR(CheckBetween("options.weight_decay", weight_decay, 0, 1));
   RETURN_IF_ERROR(CheckPositive("options.max_gradient_norm", max_gradient_norm, 1e6));
   RETURN_IF_ERROR(CheckAtLeast("options.max_length", max_length, 4));
   RETURN_IF_ERROR(CheckAtLeast("options.seed", seed, 0));
-  RETURN_IF_ERROR(CheckFraction("options.validation_fraction", validation_fraction, 0.5));
-  RETURN_IF_ERROR(CheckRange("options.evaluation_steps", evaluation_steps, 1, kMostSteps));
-  RETURN_IF_ERROR(CheckRange("options.checkpoint_steps", checkpoint_steps, 1, kMostSteps));
-  if (warmup_steps && max_steps && *warmup_steps >= *max_steps) {
-    return InvalidField("options.warmup_steps",
-                        Concat(*warmup_steps, ": must be less than options.max_steps ", *max_steps));
-  }
-  return CheckRange("threads", threads, 1, 1024);
+  RETURN_IF_ERROR(CheckBetween("options.validation_fraction", validation_fraction, 0, 0.5));
+  RETURN_IF_ERROR(CheckRange("options.freeze_layers", freeze_layers, 0, 1000));
+  RETURN_IF_ERROR(CheckPositive("options.layer_decay", layer_decay, 1));
+  RETURN_IF_ERROR(CheckRange("options.lora.rank", lora.rank, 0, 256));
+  RETURN_IF_ERROR(CheckBetween("options.lora.alpha", lora.alpha, 0, 10'000));
+  RETURN_IF_ERROR(CheckBetween("options.lora.dropout", lora.dropout, 0, 0.9));
+  RETURN_IF_ERROR(CheckRange("threads", threads, 1, 1024));
+  return CheckComputed(*this);
 }
+
+absl::Status TrainerOptions::ValidateFor(ExampleForm form) const {
+  if (SamplerFor(form) != BatchSampler::kBalanced) return absl::OkStatus();
+  if (form != ExampleForm::kLabelledText) {
+    return InvalidField(
+        "options.batch_sampler",
+        Concat("BALANCED: is for labelled texts, which have classes; an example of the dataset is ", NameOf(form)));
+  }
+  if (texts_per_class <= batch_size / 2) return absl::OkStatus();
+  return InvalidField("options.texts_per_class", Concat(texts_per_class, ": a batch of options.batch_size ", batch_size,
+                                                        " texts would hold one class only"));
+}
+
+std::string ExamplesFile(int objective) { return Concat("examples-", objective, ".jsonl"); }
 
 std::filesystem::path BaseDirectory(const TrainerOptions& options, const std::filesystem::path& job_directory) {
   return (job_directory / options.base_directory).lexically_normal();
 }
 
 nlohmann::json ToJson(const TrainerOptions& options) {
-  nlohmann::json json = {{"base_directory", options.base_directory},
-                         {"scale", options.scale},
-                         {"symmetric", options.symmetric},
-                         {"batch_size", options.batch_size},
-                         {"epochs", options.epochs},
-                         {"learning_rate", options.learning_rate},
-                         {"schedule", static_cast<int>(options.schedule)},
-                         {"weight_decay", options.weight_decay},
-                         {"max_gradient_norm", options.max_gradient_norm},
-                         {"seed", options.seed},
-                         {"order", static_cast<int>(options.order)},
-                         {"batch_sampler", static_cast<int>(options.batch_sampler)},
-                         {"validation_fraction", options.validation_fraction},
-                         {"checkpoint_steps", options.checkpoint_steps},
-                         {"threads", options.threads}};
+  nlohmann::json json = {
+      {"base_directory", options.base_directory},
+      {"objectives", nlohmann::json::array()},
+      {"mixing", static_cast<int>(options.mixing)},
+      {"batch_size", options.batch_size},
+      {"epochs", options.epochs},
+      {"learning_rate", options.learning_rate},
+      {"schedule", static_cast<int>(options.schedule)},
+      {"weight_decay", options.weight_decay},
+      {"max_gradient_norm", options.max_gradient_norm},
+      {"seed", options.seed},
+      {"order", static_cast<int>(options.order)},
+      {"texts_per_class", options.texts_per_class},
+      {"validation_fraction", options.validation_fraction},
+      {"checkpoint_steps", options.checkpoint_steps},
+      {"freeze_embeddings", options.freeze_embeddings},
+      {"freeze_layers", options.freeze_layers},
+      {"layer_decay", options.layer_decay},
+      {"precision", static_cast<int>(options.precision)},
+      {"lora", {{"rank", options.lora.rank}, {"alpha", options.lora.alpha}, {"dropout", options.lora.dropout}}},
+      {"threads", options.threads}};
+  for (const ObjectiveOptions& objective : options.objectives) json["objectives"].push_back(ToJson(objective));
+  if (options.micro_batch_size) json["micro_batch_size"] = *options.micro_batch_size;
   if (options.max_steps) json["max_steps"] = *options.max_steps;
   if (options.warmup_steps) json["warmup_steps"] = *options.warmup_steps;
   if (options.max_length) json["max_length"] = *options.max_length;
+  if (options.batch_sampler) json["batch_sampler"] = static_cast<int>(*options.batch_sampler);
   if (options.evaluation_steps) json["evaluation_steps"] = *options.evaluation_steps;
+  if (options.early_stopping_patience) json["early_stopping_patience"] = *options.early_stopping_patience;
   if (options.keep) json["keep"] = static_cast<int>(*options.keep);
   return json;
 }
 
 absl::StatusOr<TrainerOptions> TrainerOptionsFromJson(const nlohmann::json& json) {
   TrainerOptions options;
-  ObjectReader reader(json);
+  ObjectReader reader("trainer options", json);
   reader.Read("base_directory", options.base_directory);
-  reader.Read("scale", options.scale);
-  reader.Read("symmetric", options.symmetric);
+  reader.ReadEnum("mixing", options.mixing, Mixing::kSum);
   reader.Read("batch_size", options.batch_size);
+  reader.Read("micro_batch_size", options.micro_batch_size);
   reader.Read("epochs", options.epochs);
   reader.Read("max_steps", options.max_steps);
   reader.Read("learning_rate", options.learning_rate);
   reader.Read("warmup_steps", options.warmup_steps);
-  reader.Read("schedule", options.schedule);
+  reader.ReadEnum("schedule", options.schedule, Schedule::kConstant);
   reader.Read("weight_decay", options.weight_decay);
   reader.Read("max_gradient_norm", options.max_gradient_norm);
   reader.Read("max_length", options.max_length);
   reader.Read("seed", options.seed);
-  reader.Read("order", options.order);
-  reader.Read("batch_sampler", options.batch_sampler);
+  reader.ReadEnum("order", options.order, ExampleOrder::kGiven);
+  reader.ReadEnum("batch_sampler", options.batch_sampler, BatchSampler::kBalanced);
+  reader.Read("texts_per_class", options.texts_per_class);
   reader.Read("validation_fraction", options.validation_fraction);
   reader.Read("evaluation_steps", options.evaluation_steps);
-  reader.Read("keep", options.keep);
+  reader.Read("early_stopping_patience", options.early_stopping_patience);
+  reader.ReadEnum("keep", options.keep, KeepRevision::kLast);
   reader.Read("checkpoint_steps", options.checkpoint_steps);
+  reader.Read("freeze_embeddings", options.freeze_embeddings);
+  reader.Read("freeze_layers", options.freeze_layers);
+  reader.Read("layer_decay", options.layer_decay);
+  reader.ReadEnum("precision", options.precision, Precision::kBFloat16);
   reader.Read("threads", options.threads);
+  if (const nlohmann::json* const lora = reader.Find("lora")) {
+    ASSIGN_OR_RETURN(options.lora, LoraFromJson(*lora));
+  }
+  if (const nlohmann::json* const objectives = reader.Find("objectives")) {
+    ASSIGN_OR_RETURN(options.objectives, ObjectivesFromJson(*objectives));
+  }
   RETURN_IF_ERROR(reader.Finish());
   if (options.base_directory.empty()) {
     return absl::InvalidArgumentError("trainer options: base_directory is missing");

@@ -3,46 +3,60 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <random>
+#include <vector>
 
 namespace tandem {
 namespace {
 
-constexpr size_t kDepth = 10;
+std::span<const int> First(size_t k, std::span<const int> gains) { return gains.first(std::min(gains.size(), k)); }
 
 double DiscountedGain(std::span<const int> gains) {
   double sum = 0;
-  for (size_t i = 0; i < std::min(gains.size(), kDepth); ++i) sum += std::max(gains[i], 0) / std::log2(i + 2.0);
+  for (size_t i = 0; i < gains.size(); ++i) sum += std::max(gains[i], 0) / std::log2(static_cast<double>(i) + 2);
   return sum;
 }
 
-size_t CountRelevant(std::span<const int> gains) {
-  return std::count_if(gains.begin(), gains.end(), [](int gain) { return gain > 0; });
-}
-
-// Linear interpolation between the two nearest of the sorted values (numpy's default).
-double Quantile(const std::vector<double>& sorted, double q) {
-  const double position = q * (sorted.size() - 1);
-  const size_t below = static_cast<size_t>(position);
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
+double CountRelevant(std::span<const int> gains) {
+  return static_cast<double>(std::count_if(gains.begin(), gains.end(), [](int gain) { return gain > 0; }));
 }
 
 }  // namespace
 
-QueryMetrics MeasureQuery(std::span<const int> gains, std::span<const int> judged) {
-  QueryMetrics metrics;
-  const size_t relevant = CountRelevant(judged);
-  if (relevant == 0) return metrics;
+double NdcgAt(size_t k, std::span<const int> gains, std::span<const int> judged) {
   std::vector<int> ideal(judged.begin(), judged.end());
   std::sort(ideal.begin(), ideal.end(), std::greater<int>());
-  metrics.ndcg_at_10 = DiscountedGain(gains) / DiscountedGain(ideal);
-  const std::span<const int> top = gains.subspan(0, std::min(gains.size(), kDepth));
-  metrics.recall_at_10 = static_cast<double>(CountRelevant(top)) / relevant;
-  metrics.recall_at_1 = static_cast<double>(CountRelevant(top.subspan(0, std::min<size_t>(top.size(), 1)))) / relevant;
+  const double best = DiscountedGain(First(k, ideal));
+  return best == 0 ? 0 : DiscountedGain(First(k, gains)) / best;
+}
+
+double RecallAt(size_t k, std::span<const int> gains, std::span<const int> judged) {
+  const double relevant = CountRelevant(judged);
+  return relevant == 0 ? 0 : CountRelevant(First(k, gains)) / relevant;
+}
+
+double ReciprocalRankAt(size_t k, std::span<const int> gains) {
+  const std::span<const int> top = First(k, gains);
   const auto first = std::find_if(top.begin(), top.end(), [](int gain) { return gain > 0; });
-  if (first != top.end()) metrics.mrr_at_10 = 1.0 / (first - top.begin() + 1);
-  return metrics;
+  return first == top.end() ? 0 : 1.0 / static_cast<double>(first - top.begin() + 1);
+}
+
+double AveragePrecisionAt(size_t k, std::span<const int> gains, std::span<const int> judged) {
+  const double relevant = std::min(CountRelevant(judged), static_cast<double>(k));
+  if (relevant == 0) return 0;
+  const std::span<const int> top = First(k, gains);
+  double sum = 0, found = 0;
+  for (size_t i = 0; i < top.size(); ++i) {
+    if (top[i] > 0) sum += ++found / static_cast<double>(i + 1);
+  }
+  return sum / relevant;
+}
+
+QueryMetrics MeasureQuery(std::span<const int> gains, std::span<const int> judged) {
+  if (CountRelevant(judged) == 0) return {};
+  return {.ndcg_at_10 = NdcgAt(10, gains, judged),
+          .recall_at_10 = RecallAt(10, gains, judged),
+          .mrr_at_10 = ReciprocalRankAt(10, gains),
+          .recall_at_1 = RecallAt(1, gains, judged)};
 }
 
 RetrievalMetrics Average(std::span<const QueryMetrics> queries) {
@@ -61,28 +75,6 @@ RetrievalMetrics Average(std::span<const QueryMetrics> queries) {
   average.mrr_at_10 /= count;
   average.recall_at_1 /= count;
   return average;
-}
-
-PairedDifference PairedBootstrap(std::span<const double> a, std::span<const double> b, int resamples, uint64_t seed) {
-  const size_t n = a.size();
-  std::vector<double> differences(n);
-  for (size_t i = 0; i < n; ++i) differences[i] = a[i] - b[i];
-  PairedDifference result;
-  for (double difference : differences) result.mean += difference;
-  result.mean /= n;
-
-  // The generator's 64 bits are scaled to [0, n) by hand: std::uniform_int_distribution differs between libraries.
-  std::mt19937_64 random(seed);
-  std::vector<double> means(resamples);
-  for (double& mean : means) {
-    double sum = 0;
-    for (size_t i = 0; i < n; ++i) sum += differences[(static_cast<unsigned __int128>(random()) * n) >> 64];
-    mean = sum / n;
-  }
-  std::sort(means.begin(), means.end());
-  result.lower = Quantile(means, 0.025);
-  result.upper = Quantile(means, 0.975);
-  return result;
 }
 
 }  // namespace tandem

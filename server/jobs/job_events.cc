@@ -97,6 +97,8 @@ absl::StatusOr<JobEventsTail> ReadEventsTail(const std::filesystem::path& job_di
     if (TextOf(event, "type") == "step") {
       tail.step = IntegerOf(event, "step");
       tail.total_steps = IntegerOf(event, "total_steps");
+      const auto rate = event.find("pairs_per_second");
+      tail.examples_per_second = rate != event.end() && rate->is_number() ? rate->get<double>() : 0;
     }
   }
   return tail;

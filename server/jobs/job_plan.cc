@@ -5,10 +5,14 @@
 namespace tandem {
 
 std::string ToOptionsJson(const JobPlan& plan) {
+  nlohmann::json sources = nlohmann::json::array();
+  for (const DatasetCommit& source : plan.sources) {
+    sources.push_back({{"dataset", source.dataset}, {"commit", source.commit}});
+  }
   return nlohmann::json{{"trainer", nlohmann::json::parse(plan.trainer_options)},
                         {"base_model", plan.base_model},
                         {"base_revision", plan.base_revision},
-                        {"dataset_commit", plan.dataset_commit},
+                        {"sources", sources},
                         {"validation_dataset", plan.validation_dataset}}
       .dump();
 }
@@ -26,14 +30,19 @@ absl::StatusOr<JobPlan> JobPlanFromOptionsJson(const std::string& options_json) 
       return absl::DataLossError(Concat("options of a job: no text \"", key, "\""));
     *text = found->get<std::string>();
   }
-  const auto trainer = json.find("trainer"), commit = json.find("dataset_commit");
+  const auto trainer = json.find("trainer"), sources = json.find("sources");
   if (trainer == json.end() || !trainer->is_object())
     return absl::DataLossError("options of a job: no object \"trainer\"");
-  if (commit == json.end() || !commit->is_number_integer()) {
-    return absl::DataLossError("options of a job: no number \"dataset_commit\"");
+  if (sources == json.end() || !sources->is_array() || sources->empty()) {
+    return absl::DataLossError("options of a job: no list \"sources\"");
+  }
+  for (const nlohmann::json& source : *sources) {
+    const bool whole = source.is_object() && source.contains("dataset") && source["dataset"].is_string() &&
+                       source.contains("commit") && source["commit"].is_number_integer();
+    if (!whole) return absl::DataLossError("options of a job: a source without \"dataset\" and \"commit\"");
+    plan.sources.push_back({source["dataset"].get<std::string>(), source["commit"].get<int64_t>()});
   }
   plan.trainer_options = trainer->dump();
-  plan.dataset_commit = commit->get<int64_t>();
   return plan;
 }
 

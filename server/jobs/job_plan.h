@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,11 +14,11 @@
 namespace tandem {
 
 // The form of options_json reaches disk: {"trainer": options of the trainer without paths of this machine,
-// "base_model", "base_revision", "dataset_commit", "validation_dataset"}.
+// "base_model", "base_revision", "sources": [{"dataset", "commit"}, ...], "validation_dataset"}.
 struct JobPlan {
   std::string trainer_options;  // JSON.
   std::string base_model, base_revision;
-  int64_t dataset_commit = 0;
+  std::vector<DatasetCommit> sources;  // One an objective.
   std::string validation_dataset;
 };
 

@@ -1,6 +1,7 @@
 // How the result of a training job becomes a model revision.
 
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
@@ -19,27 +20,8 @@ namespace {
 struct TrainerResult {
   int64_t parameters = 0;
   std::string weights;  // Path below the result's directory.
-  std::optional<RetrievalMetrics> metrics;
+  std::optional<ValidationResult> metrics;
 };
-
-absl::StatusOr<RetrievalMetrics> MetricsOf(const nlohmann::json& json, const std::filesystem::path& path) {
-  RetrievalMetrics metrics;
-  const std::pair<const char*, double*> figures[] = {{"ndcg_at_10", &metrics.ndcg_at_10},
-                                                     {"recall_at_10", &metrics.recall_at_10},
-                                                     {"mrr_at_10", &metrics.mrr_at_10},
-                                                     {"recall_at_1", &metrics.recall_at_1}};
-  for (const auto& [key, figure] : figures) {
-    if (!json.is_object() || !json.contains(key) || !json[key].is_number()) {
-      return absl::DataLossError(Concat(path.string(), ": metrics: no number \"", key, "\""));
-    }
-    *figure = json[key].get<double>();
-  }
-  if (!json.contains("queries") || !json["queries"].is_number_integer()) {
-    return absl::DataLossError(Concat(path.string(), ": metrics: no number \"queries\""));
-  }
-  metrics.queries = json["queries"].get<int>();
-  return metrics;
-}
 
 absl::StatusOr<TrainerResult> ReadResult(const std::filesystem::path& job_directory) {
   const std::filesystem::path path = job_directory / kResultFile;
@@ -53,7 +35,9 @@ absl::StatusOr<TrainerResult> ReadResult(const std::filesystem::path& job_direct
   result.parameters = json["parameters"].get<int64_t>();
   result.weights = json["weights"].get<std::string>();
   if (!json["metrics"].is_null()) {
-    ASSIGN_OR_RETURN(result.metrics, MetricsOf(json["metrics"], path));
+    absl::StatusOr<ValidationResult> metrics = ValidationResultFromJson(json["metrics"]);
+    if (!metrics.ok()) return absl::DataLossError(Concat(path.string(), ": metrics: ", metrics.status().message()));
+    result.metrics = *std::move(metrics);
   }
   return result;
 }
@@ -106,7 +90,8 @@ absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_direct
   revision.contract = base.contract;
   revision.parent = job.base_revision;
   revision.dataset = job.dataset;
-  revision.dataset_commit = plan.dataset_commit;
+  revision.dataset_commit = plan.sources[0].commit;
+  if (plan.sources.size() > 1) revision.sources = plan.sources;
   revision.job = job.id;
   revision.options_json = plan.trainer_options;
   revision.validation = result.metrics;

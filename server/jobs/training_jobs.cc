@@ -68,6 +68,10 @@ absl::StatusOr<JobRecord> TrainingJobs::Submit(const TrainingJobRequest& request
   return job;
 }
 
+absl::StatusOr<TrainingEstimate> TrainingJobs::Estimate(const TrainingJobRequest& request) {
+  return EstimateTraining(rep_->options, request, rep_->store);
+}
+
 absl::StatusOr<JobRecord> TrainingJobs::Cancel(std::string_view tenant, std::string_view id) {
   JobRecord job;
   {

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -25,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/base/job_directory.h"
+#include "server/jobs/training_estimate.h"
 #include "server/storage/meta_store.h"
 
 namespace tandem {
@@ -44,11 +46,15 @@ struct TrainingJobsOptions {
   std::filesystem::path oom_kills_file;                  // Empty: FindOomKillsFile.
 };
 
+struct TrainingSource {
+  std::string dataset;            // Id.
+  std::optional<int64_t> commit;  // Not set: newest.
+};
+
 struct TrainingJobRequest {
   std::string tenant;
   std::string base_model, base_revision;  // Ids; the revision exists.
-  std::string dataset;                    // Id.
-  std::optional<int64_t> dataset_commit;  // Not set: newest.
+  std::vector<TrainingSource> sources;    // One for each of options.objectives.
   std::string target_model;               // Id.
   std::string validation_dataset;         // Id or empty.
   TrainerOptions options;                 // base_directory and threads are filled in here.
@@ -70,8 +76,10 @@ class TrainingJobs {
   absl::Status Start();
   void Shutdown();
 
-  // Checks the request (examples must be pairs, enough for one batch), writes the job's directory, then the row.
+  // Checks the request with its examples (checked_request.h, job_examples.h), writes the job's directory, then the row.
   absl::StatusOr<JobRecord> Submit(const TrainingJobRequest& request, const MetaStore::Request* idempotency);
+  // Checks the request as Submit does, and says what it would come to. Leaves nothing behind.
+  absl::StatusOr<TrainingEstimate> Estimate(const TrainingJobRequest& request);
   absl::StatusOr<JobRecord> Cancel(std::string_view tenant, std::string_view id);
   absl::Status Delete(std::string_view tenant, std::string_view id);
   absl::StatusOr<JobProgress> Progress(std::string_view tenant, std::string_view id);

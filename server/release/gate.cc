@@ -5,10 +5,12 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "server/base/bootstrap.h"
 
 namespace tandem {
 
-GateReport AskGate(const GatePolicy& policy, const MeasuredRelease& candidate, const MeasuredRelease* live) {
+GateReport AskGate(const GatePolicy& policy, std::span<const EvaluationQuery> queries, const MeasuredRelease& candidate,
+                   const MeasuredRelease* live) {
   GateReport report;
   report.candidate = candidate.evaluation;
   std::vector<std::string> refusals;
@@ -25,6 +27,8 @@ GateReport AskGate(const GatePolicy& policy, const MeasuredRelease& candidate, c
     if (live != nullptr) {
       report.live = live->evaluation;
       report.ndcg = PairedBootstrap(candidate.ndcg_at_10, live->ndcg_at_10);
+      report.changes = LargestChanges(live->ndcg_at_10, candidate.ndcg_at_10,
+                                      [&](size_t i) { return std::string_view(queries[i].text); });
       if (!(report.ndcg.lower > -policy.margin)) {
         refusals.push_back(absl::StrFormat(
             "nDCG@10 on evaluation set \"%s\" is %.4f against %.4f of the live release: the difference is %+.4f with a "

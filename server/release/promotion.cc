@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
@@ -34,7 +35,14 @@ absl::Status GivenUp(const Patience& patience, std::string_view release, std::st
 }
 
 absl::Status Refused(std::string_view release, const GateReport& report) {
-  return absl::FailedPreconditionError(Concat(release, " was not promoted, the gate refuses: ", report.reason));
+  constexpr size_t kNamed = 3;  // The report, which the release keeps, has more.
+  std::string fell;
+  for (size_t i = 0; i < report.changes.fell.size() && i < kNamed; ++i) {
+    const QueryChange& change = report.changes.fell[i];
+    absl::StrAppendFormat(&fell, "%s\"%s\" from %.4f to %.4f", i == 0 ? "; the queries that fell most: " : ", ",
+                          change.text, change.before, change.after);
+  }
+  return absl::FailedPreconditionError(Concat(release, " was not promoted, the gate refuses: ", report.reason, fell));
 }
 
 }  // namespace
@@ -272,7 +280,7 @@ absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, c
       RETURN_IF_ERROR(StoreEvaluation(collection.live_release, measured_live->evaluation));
     }
   }
-  return AskGate(policy, *measured, measured_live.get());
+  return AskGate(policy, queries, *measured, measured_live.get());
 }
 
 // The newest measurement again when it is of the same set and commit; sets and states of a commit never change.

@@ -69,16 +69,6 @@ absl::Status CheckCount(std::string_view path, int64_t count, int64_t least, int
   return InvalidField(path, Concat(count, " elements: must have ", least, " to ", most));
 }
 
-absl::Status CheckRange(std::string_view path, int64_t value, int64_t least, int64_t most) {
-  if (value >= least && value <= most) return absl::OkStatus();
-  return InvalidField(path, Concat(value, ": must be in [", least, ", ", most, "]"));
-}
-
-absl::Status CheckAtLeast(std::string_view path, int64_t value, int64_t least) {
-  if (value >= least) return absl::OkStatus();
-  return InvalidField(path, Concat(value, ": must be at least ", least));
-}
-
 absl::Status CheckFraction(std::string_view path, double value) {
   if (value >= 0 && value <= 1) return absl::OkStatus();
   return InvalidField(path, Concat(value, ": must be in [0, 1]"));

@@ -1,5 +1,6 @@
 #pragma once
-// The checks that validate_*.cc are made of. Each returns InvalidField on `path`, with the value and the limit.
+// The checks that validate_*.cc are made of, beside those of field_checks.h. Each returns InvalidField on `path`, with
+// the value and the limit.
 
 #include <cstdint>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/base/field_checks.h"
 
 namespace google::protobuf {
 class Duration;
@@ -22,8 +24,6 @@ absl::Status CheckBytes(std::string_view path, std::string_view value, int64_t l
 absl::Status CheckText(std::string_view path, std::string_view text);      // 1 byte to 1 MiB.
 absl::Status CheckDocumentId(std::string_view path, std::string_view id);  // 1 to 256 bytes, no control characters.
 absl::Status CheckCount(std::string_view path, int64_t count, int64_t least, int64_t most);
-absl::Status CheckRange(std::string_view path, int64_t value, int64_t least, int64_t most);
-absl::Status CheckAtLeast(std::string_view path, int64_t value, int64_t least);
 absl::Status CheckFraction(std::string_view path, double value);  // [0, 1]; not NaN.
 absl::Status CheckRequestId(std::string_view request_id);
 absl::Status CheckEtag(std::string_view etag);  // Empty or a number, as Collection.etag is.

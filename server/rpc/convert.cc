@@ -31,6 +31,31 @@ void ToProto(const RetrievalMetrics& metrics, v1::RetrievalMetrics* out) {
   out->set_mrr_at_10(metrics.mrr_at_10);
   out->set_recall_at_1(metrics.recall_at_1);
   out->set_queries(metrics.queries);
+  if (metrics.map) out->set_map(*metrics.map);
+}
+
+void ToProto(const ValidationResult& result, v1::ValidationMetrics* out) {
+  const ValidationMetrics& metrics = result.metrics;
+  if (result.loss) out->set_loss(*result.loss);
+  if (metrics.retrieval) ToProto(*metrics.retrieval, out->mutable_retrieval());
+  if (metrics.similarity) {
+    out->mutable_similarity()->set_spearman(metrics.similarity->spearman);
+    out->mutable_similarity()->set_pearson(metrics.similarity->pearson);
+  }
+  if (metrics.pairs) {
+    v1::LabelledPairMetrics* const pairs = out->mutable_labelled_pairs();
+    pairs->set_average_precision(metrics.pairs->average_precision);
+    pairs->set_best_accuracy(metrics.pairs->best_accuracy);
+    pairs->set_best_accuracy_threshold(metrics.pairs->best_accuracy_threshold);
+    pairs->set_best_f1(metrics.pairs->best_f1);
+    pairs->set_best_f1_threshold(metrics.pairs->best_f1_threshold);
+  }
+  if (metrics.classes) {
+    out->mutable_classes()->set_knn_accuracy(metrics.classes->knn_accuracy);
+    out->mutable_classes()->set_texts(metrics.classes->texts);
+  }
+  if (metrics.alignment) out->set_alignment(*metrics.alignment);
+  if (metrics.uniformity) out->set_uniformity(*metrics.uniformity);
 }
 
 void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/base/job_directory.h"
+#include "server/base/validation_metrics.h"
 #include "server/jobs/training_jobs.h"
 #include "server/release/collections.h"
 #include "server/search/searcher.h"
@@ -32,10 +33,12 @@ class EvaluationSet;
 class Example;
 class GatePolicy;
 class GateReport;
+class QueryChange;
 class IndexSpec;
 class ItemError;
 class Job;
 class JobEvent;
+class Loss;
 class Model;
 class ModelRevision;
 class Release;
@@ -43,6 +46,8 @@ class RetrievalMetrics;
 class SearchRequest;
 class SearchResponse;
 class TrainRequest;
+class TrainingEstimate;
+class ValidationMetrics;
 }  // namespace tandem::v1
 
 namespace tandem {
@@ -52,6 +57,7 @@ void ToProto(absl::Time time, google::protobuf::Timestamp* out);
 void ToProto(absl::Duration duration, google::protobuf::Duration* out);
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 void ToProto(const RetrievalMetrics& metrics, v1::RetrievalMetrics* out);
+void ToProto(const ValidationResult& result, v1::ValidationMetrics* out);
 void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out);
 // Refused elements of a stream message, as they are stored for a repeated message, and back.
 nlohmann::json ItemErrorJson(int index, const absl::Status& status);
@@ -61,16 +67,21 @@ void FromItemErrorJson(const nlohmann::json& json, v1::ItemError* out);
 void ToProto(const DatasetRecord& record, v1::Dataset* out);
 void ToProto(const Example& example, v1::Example* out);
 Example FromProto(const v1::Example& example);
-TrainerOptions ToTrainerOptions(const v1::TrainRequest& request);
 void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out);
+void ToProto(const TrainingEstimate& estimate, v1::TrainingEstimate* out);
 // An event of server/base/job_directory.h; `last_sequence` is what a heartbeat repeats.
 void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* out);
+
+// convert_loss.cc
+LossOptions FromProto(const v1::Loss& from);
+TrainerOptions ToTrainerOptions(const v1::TrainRequest& request);
 
 // convert_release.cc
 void ToProto(const ModelRecord& record, v1::Model* out);
 void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out);
 IndexSpec FromProto(const v1::IndexSpec& spec);
 void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Release* out);
+void ToProto(const QueryChange& change, v1::QueryChange* out);
 void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out);
 
 // convert_collection.cc

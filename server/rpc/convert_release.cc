@@ -55,6 +55,10 @@ void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out) {
   out->set_options_json(record.options_json);
   if (record.validation) ToProto(*record.validation, out->mutable_validation());
   out->set_sha256(record.sha256);
+  for (const DatasetCommit& source : record.sources) {
+    out->add_sources()->set_dataset(DatasetName(source.dataset));
+    out->mutable_sources()->rbegin()->set_commit(source.commit);
+  }
 }
 
 IndexSpec FromProto(const v1::IndexSpec& spec) {
@@ -89,6 +93,12 @@ void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Rel
   out->set_rebuilding(progress.rebuilding);
 }
 
+void ToProto(const QueryChange& change, v1::QueryChange* out) {
+  out->set_text(change.text);
+  out->set_before(change.before);
+  out->set_after(change.after);
+}
+
 void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out) {
   out->set_passed(report.passed);
   out->set_overridden(report.overridden);
@@ -98,6 +108,8 @@ void ToProto(std::string_view collection, const GateReport& report, v1::GateRepo
   out->set_ndcg_difference(report.ndcg.mean);
   out->set_ndcg_difference_lower(report.ndcg.lower);
   out->set_ndcg_difference_upper(report.ndcg.upper);
+  for (const QueryChange& change : report.changes.fell) ToProto(change, out->add_fell());
+  for (const QueryChange& change : report.changes.rose) ToProto(change, out->add_rose());
   out->set_override_reason(report.override_reason);
   out->set_overridden_by(report.overridden_by);
   ToProto(report.time, out->mutable_time());

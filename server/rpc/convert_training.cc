@@ -1,4 +1,4 @@
-// Datasets, training options, jobs.
+// Datasets, training, jobs.
 
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
@@ -43,14 +43,9 @@ void ToStep(const nlohmann::json& event, v1::JobEvent::TrainingStep* out) {
 
 void ToValidation(const nlohmann::json& event, v1::JobEvent::Validation* out) {
   out->set_step(Integer(event, "step"));
-  out->set_loss(Number(event, "loss"));
   out->set_best(event.value("best", nlohmann::json()) == true);
-  ToProto(RetrievalMetrics{.ndcg_at_10 = Number(event, "ndcg_at_10"),
-                           .recall_at_10 = Number(event, "recall_at_10"),
-                           .mrr_at_10 = Number(event, "mrr_at_10"),
-                           .recall_at_1 = Number(event, "recall_at_1"),
-                           .queries = static_cast<int>(Integer(event, "queries"))},
-          out->mutable_metrics());
+  const absl::StatusOr<ValidationResult> result = ValidationResultFromJson(event);
+  if (result.ok()) ToProto(*result, out->mutable_metrics());
 }
 
 void ToProto(const Example& example, v1::Pair* out) {
@@ -88,6 +83,9 @@ void ToProto(const Example& example, v1::Example* out) {
     case ExampleKind::kLabelledText:
       out->mutable_labelled_text()->set_text(example.anchor);
       out->mutable_labelled_text()->set_label(example.label);
+      return;
+    case ExampleKind::kText:
+      out->mutable_text()->set_text(example.anchor);
   }
 }
 
@@ -117,36 +115,14 @@ Example FromProto(const v1::Example& example) {
       record.anchor = example.labelled_text().text();
       record.label = example.labelled_text().label();
       break;
+    case v1::Example::kText:
+      record.kind = ExampleKind::kText;
+      record.anchor = example.text().text();
+      break;
     case v1::Example::KIND_NOT_SET:
       break;  // Validate refuses it.
   }
   return record;
-}
-
-TrainerOptions ToTrainerOptions(const v1::TrainRequest& request) {
-  TrainerOptions options;
-  const v1::InfoNceLoss& loss = request.info_nce();
-  const v1::TrainingOptions& from = request.options();
-  if (loss.has_scale()) options.scale = loss.scale();
-  options.symmetric = loss.symmetric();
-  if (from.has_batch_size()) options.batch_size = from.batch_size();
-  if (from.has_epochs()) options.epochs = from.epochs();
-  if (from.has_max_steps()) options.max_steps = from.max_steps();
-  if (from.has_learning_rate()) options.learning_rate = from.learning_rate();
-  if (from.has_warmup_steps()) options.warmup_steps = from.warmup_steps();
-  if (from.has_weight_decay()) options.weight_decay = from.weight_decay();
-  if (from.has_max_gradient_norm()) options.max_gradient_norm = from.max_gradient_norm();
-  if (from.has_max_length()) options.max_length = from.max_length();
-  if (from.has_seed()) options.seed = from.seed();
-  if (from.has_validation_fraction()) options.validation_fraction = from.validation_fraction();
-  if (from.has_evaluation_steps()) options.evaluation_steps = from.evaluation_steps();
-  if (from.has_checkpoint_steps()) options.checkpoint_steps = from.checkpoint_steps();
-  // The enums have the API's numbers; 0 leaves the default.
-  if (from.schedule() != 0) options.schedule = static_cast<Schedule>(from.schedule());
-  if (from.order() != 0) options.order = static_cast<ExampleOrder>(from.order());
-  if (from.batch_sampler() != 0) options.batch_sampler = static_cast<BatchSampler>(from.batch_sampler());
-  if (from.keep() != 0) options.keep = static_cast<KeepRevision>(from.keep());
-  return options;
 }
 
 void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out) {
@@ -163,7 +139,26 @@ void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out)
   if (record.state == JobState::kFailed) *out->mutable_error() = ToStatusProto(record.error_code, record.error_message);
   out->set_model_revision(record.result_revision);
   out->set_dataset(DatasetName(record.dataset));
+  for (const std::string& dataset : record.datasets) out->add_datasets(DatasetName(dataset));
   out->set_base_revision(record.base_revision);
+}
+
+void ToProto(const TrainingEstimate& estimate, v1::TrainingEstimate* out) {
+  for (const TrainingEstimate::Objective& objective : estimate.objectives) {
+    v1::TrainingEstimate::ObjectiveEstimate* const to = out->add_objectives();
+    to->set_dataset(DatasetName(objective.dataset));
+    to->set_dataset_commit(objective.commit);
+    to->set_examples(objective.examples);
+    to->set_batches_per_epoch(objective.batches_per_epoch);
+  }
+  out->set_validation_examples(estimate.validation_examples);
+  out->set_steps_per_epoch(estimate.steps_per_epoch);
+  out->set_total_steps(estimate.total_steps);
+  out->set_tokens_per_step(estimate.tokens_per_step);
+  out->set_peak_memory_bytes(estimate.peak_memory_bytes);
+  ToProto(estimate.time, out->mutable_time());
+  out->set_basis(estimate.job.empty() ? v1::TrainingEstimate::FLOATING_POINT : v1::TrainingEstimate::FINISHED_JOB);
+  if (!estimate.job.empty()) out->set_job(JobName(estimate.job));
 }
 
 void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* out) {

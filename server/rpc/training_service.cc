@@ -4,11 +4,24 @@
 #include "server/rpc/idempotency.h"
 #include "server/rpc/model_names.h"
 #include "server/rpc/names.h"
+#include "server/rpc/validate.h"
 
 namespace tandem {
+namespace {
+
+template <typename Message>  // TrainRequest or Objective.
+absl::StatusOr<TrainingSource> SourceOf(const Message& message) {
+  TrainingSource source;
+  ASSIGN_OR_RETURN(source.dataset, ParseDataset("dataset", message.dataset()));
+  if (message.has_dataset_commit()) source.commit = message.dataset_commit();
+  return source;
+}
+
+}  // namespace
 
 TrainingService::TrainingService(const Rooms& rooms) : RpcService("TrainingService", rooms.pool), rooms_(rooms) {
   Unary("Train", &TrainingService::Train);
+  Unary("EstimateTraining", &TrainingService::EstimateTraining);
   Unary("MineNegatives", &TrainingService::MineNegatives);
 }
 
@@ -21,9 +34,20 @@ absl::Status TrainingService::Train(const Call& call, const v1::TrainRequest& re
     ASSIGN_OR_RETURN(job, rooms_.meta->GetJob(call.tenant, id));
   } else {
     ASSIGN_OR_RETURN(const TrainingJobRequest wanted, ToJobRequest(call, request));
-    ASSIGN_OR_RETURN(job, rooms_.jobs->Submit(wanted, idempotency.Answer("")));
+    absl::StatusOr<JobRecord> submitted = rooms_.jobs->Submit(wanted, idempotency.Answer(""));
+    if (!submitted.ok()) return InObjective(request, submitted.status());
+    job = *std::move(submitted);
   }
   ToProto(job, JobProgress{}, response);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingService::EstimateTraining(const Call& call, const v1::TrainRequest& request,
+                                               v1::TrainingEstimate* response) {
+  ASSIGN_OR_RETURN(const TrainingJobRequest wanted, ToJobRequest(call, request));
+  const absl::StatusOr<TrainingEstimate> estimate = rooms_.jobs->Estimate(wanted);
+  if (!estimate.ok()) return InObjective(request, estimate.status());
+  ToProto(*estimate, response);
   return absl::OkStatus();
 }
 
@@ -33,8 +57,12 @@ absl::StatusOr<TrainingJobRequest> TrainingService::ToJobRequest(const Call& cal
                    ResolveRevision(rooms_.meta, call.tenant, "base_revision", request.base_revision()));
   job.base_model = base.model;
   job.base_revision = base.revision;
-  ASSIGN_OR_RETURN(job.dataset, ParseDataset("dataset", request.dataset()));
-  if (request.has_dataset_commit()) job.dataset_commit = request.dataset_commit();
+  if (request.objectives().empty()) {
+    ASSIGN_OR_RETURN(job.sources.emplace_back(), SourceOf(request));
+  }
+  for (const v1::Objective& objective : request.objectives()) {
+    ASSIGN_OR_RETURN(job.sources.emplace_back(), SourceOf(objective));
+  }
   job.target_model = base.model;
   if (!request.target_model().empty()) {
     ASSIGN_OR_RETURN(job.target_model, ParseModel("target_model", request.target_model()));

@@ -13,6 +13,7 @@ class TrainingService : public RpcService {
 
  private:
   absl::Status Train(const Call& call, const v1::TrainRequest& request, v1::Job* response);
+  absl::Status EstimateTraining(const Call& call, const v1::TrainRequest& request, v1::TrainingEstimate* response);
   absl::Status MineNegatives(const Call& call, const v1::MineNegativesRequest& request, v1::Job* response);
   absl::StatusOr<TrainingJobRequest> ToJobRequest(const Call& call, const v1::TrainRequest& request);
 

@@ -80,6 +80,9 @@ absl::Status Validate(const v1::AnalyzeDatasetRequest& request);
 
 // training.proto
 absl::Status Validate(const v1::TrainRequest& request);
+// A status of the rooms below, which say "loss.…" and "dataset" where there is one objective, for a request that lists
+// its one objective.
+absl::Status InObjective(const v1::TrainRequest& request, const absl::Status& status);
 absl::Status Validate(const v1::MineNegativesRequest& request);
 
 // job.proto

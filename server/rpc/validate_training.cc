@@ -1,36 +1,31 @@
-// Requests of DatasetService, TrainingService and JobService.
+// Requests of TrainingService and JobService.
 
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/rpc/checks.h"
 #include "server/rpc/convert.h"
-#include "server/rpc/limits.h"
 #include "server/rpc/names.h"
 #include "server/rpc/validate.h"
-#include "tandem/v1/dataset.pb.h"
 #include "tandem/v1/job.pb.h"
+#include "tandem/v1/loss.pb.h"
 #include "tandem/v1/training.pb.h"
 
 namespace tandem {
 namespace {
 
-absl::Status ValidatePair(const v1::Pair& pair) {
-  RETURN_IF_ERROR(CheckText("pair.anchor", pair.anchor()));
-  RETURN_IF_ERROR(CheckCount("pair.positives", pair.positives_size(), 1, kMaxPositives));
-  RETURN_IF_ERROR(CheckCount("pair.negatives", pair.negatives_size(), 0, kMaxNegatives));
-  for (int i = 0; i < pair.positives_size(); ++i) {
-    RETURN_IF_ERROR(CheckText(Path("pair.positives", i), pair.positives(i)));
-  }
-  for (int i = 0; i < pair.negatives_size(); ++i) {
-    RETURN_IF_ERROR(CheckText(Path("pair.negatives", i), pair.negatives(i)));
-  }
-  // An example fits into a page of ListExamples; only a pair has enough texts to be larger.
-  size_t bytes = pair.anchor().size();
-  for (const auto* texts : {&pair.positives(), &pair.negatives()}) {
-    for (const std::string& text : *texts) bytes += text.size();
-  }
-  if (bytes <= kMaxExampleBytes) return absl::OkStatus();
-  return InvalidField("pair", Concat(bytes, " bytes of text: must have at most ", kMaxExampleBytes));
+absl::Status CheckDistance(std::string_view path, v1::Loss::Distance distance) {
+  return CheckEnum(path, distance, v1::Loss::Distance_IsValid(distance), "Loss.Distance");
+}
+
+absl::Status ValidateLossEnums(std::string_view path, const v1::Loss& loss) {
+  const v1::InfoNceLoss::HardNegatives negatives = loss.info_nce().hard_negatives();
+  RETURN_IF_ERROR(CheckEnum(Concat(path, ".info_nce.hard_negatives"), negatives,
+                            v1::InfoNceLoss::HardNegatives_IsValid(negatives), "InfoNceLoss.HardNegatives"));
+  const v1::TripletLoss::Mining mining = loss.triplet().mining();
+  RETURN_IF_ERROR(CheckEnum(Concat(path, ".triplet.mining"), mining, v1::TripletLoss::Mining_IsValid(mining),
+                            "TripletLoss.Mining"));
+  RETURN_IF_ERROR(CheckDistance(Concat(path, ".triplet.distance"), loss.triplet().distance()));
+  return CheckDistance(Concat(path, ".contrastive.distance"), loss.contrastive().distance());
 }
 
 absl::Status ValidateOptionEnums(const v1::TrainingOptions& options) {
@@ -41,82 +36,87 @@ absl::Status ValidateOptionEnums(const v1::TrainingOptions& options) {
       CheckEnum("options.order", options.order(), Options::Order_IsValid(options.order()), "TrainingOptions.Order"));
   RETURN_IF_ERROR(CheckEnum("options.batch_sampler", options.batch_sampler(),
                             Options::BatchSampler_IsValid(options.batch_sampler()), "TrainingOptions.BatchSampler"));
+  RETURN_IF_ERROR(CheckEnum("options.mixing", options.mixing(), Options::Mixing_IsValid(options.mixing()),
+                            "TrainingOptions.Mixing"));
+  RETURN_IF_ERROR(CheckEnum("options.precision", options.precision(), Options::Precision_IsValid(options.precision()),
+                            "TrainingOptions.Precision"));
   return CheckEnum("options.keep", options.keep(), Options::Keep_IsValid(options.keep()), "TrainingOptions.Keep");
+}
+
+absl::Status ValidateSource(std::string_view prefix, const std::string& dataset, std::optional<int64_t> commit) {
+  RETURN_IF_ERROR(ParseDataset(Concat(prefix, "dataset"), dataset).status());
+  return CheckAtLeast(Concat(prefix, "dataset_commit"), commit, 1);
+}
+
+template <typename Message>  // TrainRequest or Objective.
+std::optional<int64_t> CommitOf(const Message& message) {
+  return message.has_dataset_commit() ? std::optional<int64_t>(message.dataset_commit()) : std::nullopt;
+}
+
+// What is trained on is said in one of two ways.
+absl::Status ValidateObjectives(const v1::TrainRequest& request) {
+  if (request.objectives().empty()) {
+    RETURN_IF_ERROR(ValidateSource("", request.dataset(), CommitOf(request)));
+    return ValidateLossEnums("loss", request.loss());
+  }
+  const auto instead = [](std::string_view field) {
+    return InvalidField(field, "is not for a request with objectives");
+  };
+  if (!request.dataset().empty()) return instead("dataset");
+  if (request.has_dataset_commit()) return instead("dataset_commit");
+  if (request.has_loss()) return instead("loss");
+  RETURN_IF_ERROR(CheckCount("objectives", request.objectives_size(), 1, kMostObjectives));
+  for (int i = 0; i < request.objectives_size(); ++i) {
+    const v1::Objective& objective = request.objectives(i);
+    const std::string path = Path("objectives", i);
+    RETURN_IF_ERROR(ValidateSource(path + ".", objective.dataset(), CommitOf(objective)));
+    RETURN_IF_ERROR(ValidateLossEnums(path + ".loss", objective.loss()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateValidation(const v1::TrainRequest& request) {
+  const std::string& dataset = request.validation_dataset();
+  if (!dataset.empty()) {
+    RETURN_IF_ERROR(ParseDataset("validation_dataset", dataset).status());
+    bool trained_on = dataset == request.dataset();
+    for (const v1::Objective& objective : request.objectives()) trained_on |= dataset == objective.dataset();
+    if (trained_on) return InvalidField("validation_dataset", "is a dataset that is trained on");
+    return absl::OkStatus();
+  }
+  const v1::TrainingOptions& options = request.options();
+  if (!options.has_validation_fraction() || options.validation_fraction() != 0) return absl::OkStatus();
+  constexpr char kNone[] = "there is no validation: options.validation_fraction is 0 and validation_dataset is empty";
+  if (options.has_early_stopping_patience()) return InvalidField("options.early_stopping_patience", kNone);
+  if (options.keep() == v1::TrainingOptions::BEST) return InvalidField("options.keep", Concat("BEST: ", kNone));
+  return absl::OkStatus();
+}
+
+absl::Status ValidateLora(const v1::TrainingOptions& options) {
+  if (!options.has_lora()) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckRange("options.lora.rank", options.lora().rank(), 1, 256));
+  if (!options.lora().has_alpha()) return absl::OkStatus();
+  return CheckPositive("options.lora.alpha", options.lora().alpha(), 10'000);
 }
 
 }  // namespace
 
-absl::Status Validate(const v1::CreateDatasetRequest& request) {
-  RETURN_IF_ERROR(CheckId("dataset_id", request.dataset_id(), /*optional=*/true));
-  RETURN_IF_ERROR(CheckBytes("display_name", request.display_name(), 0, kMaxDisplayNameBytes));
-  return CheckRequestId(request.request_id());
-}
-
-absl::Status Validate(const v1::GetDatasetRequest& request) { return ParseDataset("name", request.name()).status(); }
-
-absl::Status Validate(const v1::ListDatasetsRequest& request) {
-  return ParsePage("datasets", request.page_size(), request.page_token()).status();
-}
-
-absl::Status Validate(const v1::DeleteDatasetRequest& request) { return ParseDataset("name", request.name()).status(); }
-
-absl::Status Validate(const v1::AppendExamplesRequest& request, bool first) {
-  if (first) {
-    RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
-    RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  } else {
-    if (!request.dataset().empty()) return InvalidField("dataset", "is for the stream's first message only");
-    if (!request.request_id().empty()) return InvalidField("request_id", "is for the stream's first message only");
-  }
-  RETURN_IF_ERROR(CheckAtLeast("sequence", request.sequence(), 1));
-  return CheckCount("examples", request.examples_size(), 1, kMaxExamplesPerMessage);
-}
-
-absl::Status Validate(const v1::Example& example) {
-  switch (example.kind_case()) {
-    case v1::Example::kPair:
-      return ValidatePair(example.pair());
-    case v1::Example::kScoredPair:
-      RETURN_IF_ERROR(CheckText("scored_pair.first", example.scored_pair().first()));
-      RETURN_IF_ERROR(CheckText("scored_pair.second", example.scored_pair().second()));
-      return CheckFraction("scored_pair.score", example.scored_pair().score());
-    case v1::Example::kLabelledPair:
-      RETURN_IF_ERROR(CheckText("labelled_pair.first", example.labelled_pair().first()));
-      RETURN_IF_ERROR(CheckText("labelled_pair.second", example.labelled_pair().second()));
-      if (example.labelled_pair().has_similar()) return absl::OkStatus();
-      return InvalidField("labelled_pair.similar", "must be set");
-    case v1::Example::kLabelledText:
-      RETURN_IF_ERROR(CheckText("labelled_text.text", example.labelled_text().text()));
-      return CheckBytes("labelled_text.label", example.labelled_text().label(), 1, kMaxLabelBytes);
-    case v1::Example::KIND_NOT_SET:
-      break;
-  }
-  return InvalidField("kind", "one of pair, scored_pair, labelled_pair and labelled_text must be set");
-}
-
-absl::Status Validate(const v1::ListExamplesRequest& request) {
-  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
-  return ParsePage(Concat(request.dataset(), "/examples"), request.page_size(), request.page_token()).status();
-}
-
-absl::Status Validate(const v1::AnalyzeDatasetRequest& request) {
-  return ParseDataset("dataset", request.dataset()).status();
-}
-
 absl::Status Validate(const v1::TrainRequest& request) {
   RETURN_IF_ERROR(ParseModelOrRevision("base_revision", request.base_revision()).status());
-  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
-  if (request.has_dataset_commit()) RETURN_IF_ERROR(CheckAtLeast("dataset_commit", request.dataset_commit(), 1));
   if (!request.target_model().empty()) RETURN_IF_ERROR(ParseModel("target_model", request.target_model()).status());
-  if (!request.validation_dataset().empty()) {
-    RETURN_IF_ERROR(ParseDataset("validation_dataset", request.validation_dataset()).status());
-    if (request.validation_dataset() == request.dataset()) {
-      return InvalidField("validation_dataset", "is the dataset that is trained on");
-    }
-  }
+  RETURN_IF_ERROR(ValidateObjectives(request));
   RETURN_IF_ERROR(ValidateOptionEnums(request.options()));
-  RETURN_IF_ERROR(ToTrainerOptions(request).Validate());
+  RETURN_IF_ERROR(ValidateLora(request.options()));
+  RETURN_IF_ERROR(InObjective(request, ToTrainerOptions(request).Validate()));
+  RETURN_IF_ERROR(ValidateValidation(request));
   return CheckRequestId(request.request_id());
+}
+
+absl::Status InObjective(const v1::TrainRequest& request, const absl::Status& status) {
+  const std::string path = FieldPath(status).value_or("");
+  const std::string_view field = std::string_view(path).substr(0, path.find('.'));
+  const bool of_objective = field == "dataset" || field == "dataset_commit" || field == "loss" || field == "weight";
+  return request.objectives_size() == 1 && of_objective ? PrefixField("objectives[0]", status) : status;
 }
 
 absl::Status Validate(const v1::MineNegativesRequest& request) {

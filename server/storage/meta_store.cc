@@ -65,6 +65,17 @@ constexpr const char* kMigrations[] = {
     TANDEM_STREAM_TABLES,
 
     "ALTER TABLE releases ADD COLUMN gate TEXT NOT NULL DEFAULT ''",
+
+    // A fifth kind of example; jobs that read several datasets.
+    "CREATE TABLE all_examples (dataset INTEGER NOT NULL, commit_id INTEGER NOT NULL,"
+    "  kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 5), score REAL NOT NULL, similar INTEGER NOT NULL,"
+    "  label TEXT NOT NULL, anchor TEXT NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL,"
+    "  PRIMARY KEY (dataset, commit_id)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO all_examples SELECT * FROM examples;"
+    "DROP TABLE examples;"
+    "ALTER TABLE all_examples RENAME TO examples;"
+    "ALTER TABLE jobs ADD COLUMN datasets TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE revisions ADD COLUMN sources TEXT NOT NULL DEFAULT ''",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

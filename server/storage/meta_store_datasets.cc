@@ -127,7 +127,10 @@ absl::StatusOr<std::vector<DatasetRecord>> MetaStore::ListDatasets(std::string_v
 absl::Status MetaStore::DeleteDataset(std::string_view tenant, std::string_view id) {
   RETURN_IF_ERROR(rep_->db->Write([&](Database& db) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t key, DatasetKey(db, tenant, id));
-    Query job(db, "SELECT id FROM jobs WHERE state IN (1, 2) AND tenant = ? AND dataset = ? LIMIT 1", tenant, id);
+    Query job(db,
+              "SELECT id FROM jobs WHERE state IN (1, 2) AND tenant = ?1 AND"
+              " (dataset = ?2 OR ?2 IN (SELECT value FROM json_each(datasets))) LIMIT 1",
+              tenant, id);
     if (job.Next()) {
       return absl::FailedPreconditionError(
           Concat(DatasetName(id), ": ", JobName(job.Text()), ", which is not finished, reads it"));

@@ -8,10 +8,9 @@ namespace {
 
 constexpr char kSelectJob[] =
     "SELECT tenant, id, kind, state, create_us, start_us, end_us, attempt, cancel_requested, options, dataset, "
-    "base_revision,"
-    "  target_model, result_revision, error_code, error_message FROM jobs ";
+    "base_revision, target_model, result_revision, error_code, error_message, datasets FROM jobs ";
 
-JobRecord ReadJob(Query& row) {
+absl::StatusOr<JobRecord> ReadJob(Query& row) {
   JobRecord job;
   job.tenant = row.Text();
   job.id = row.Text();
@@ -29,7 +28,16 @@ JobRecord ReadJob(Query& row) {
   job.result_revision = row.Text();
   job.error_code = static_cast<int>(row.Int());
   job.error_message = row.Text();
+  ASSIGN_OR_RETURN(job.datasets, UnpackIds(row.Blob()));
   return job;
+}
+
+absl::StatusOr<std::vector<JobRecord>> ReadJobs(Query& row) {
+  std::vector<JobRecord> jobs;
+  while (row.Next()) {
+    ASSIGN_OR_RETURN(jobs.emplace_back(), ReadJob(row));
+  }
+  return jobs;
 }
 
 absl::StatusOr<JobRecord> FindJob(Database& db, std::string_view tenant, std::string_view id) {
@@ -82,10 +90,10 @@ absl::Status ReplaceJob(Database& db, const JobRecord& job) {
       db,
       "UPDATE jobs SET kind = ?, state = ?, create_us = ?, start_us = ?, end_us = ?, attempt = ?, cancel_requested = ?,"
       " options = ?, dataset = ?, base_revision = ?, target_model = ?, result_revision = ?, error_code = ?,"
-      " error_message = ? WHERE tenant = ? AND id = ?",
+      " error_message = ?, datasets = ? WHERE tenant = ? AND id = ?",
       job.kind, job.state, job.create_time, job.start_time, job.end_time, job.attempt, job.cancel_requested,
       job.options_json, job.dataset, job.base_revision, job.target_model, job.result_revision, job.error_code,
-      job.error_message, job.tenant, job.id)
+      job.error_message, PackIds(job.datasets), job.tenant, job.id)
       .Run();
   return absl::OkStatus();
 }
@@ -95,14 +103,15 @@ absl::Status MetaStore::CreateJob(const JobRecord& job, const Request* request) 
     RETURN_IF_ERROR(ReserveAnswer(db, request));
     if (FindJob(db, job.tenant, job.id).ok()) return AlreadyExists(JobName(job.id));
     RETURN_IF_ERROR(DatasetKey(db, job.tenant, job.dataset).status());
+    for (const std::string& dataset : job.datasets) RETURN_IF_ERROR(DatasetKey(db, job.tenant, dataset).status());
     RETURN_IF_ERROR(RequireRevision(db, job.tenant, job.base_revision));
     Query(db,
           "INSERT INTO jobs (tenant, id, kind, state, create_us, start_us, end_us, attempt, cancel_requested, options,"
-          " dataset, base_revision, target_model, result_revision, error_code, error_message)"
-          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          " dataset, base_revision, target_model, result_revision, error_code, error_message, datasets)"
+          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           job.tenant, job.id, job.kind, job.state, job.create_time, job.start_time, job.end_time, job.attempt,
           job.cancel_requested, job.options_json, job.dataset, job.base_revision, job.target_model, job.result_revision,
-          job.error_code, job.error_message)
+          job.error_code, job.error_message, PackIds(job.datasets))
         .Run();
     return absl::OkStatus();
   });
@@ -116,20 +125,16 @@ absl::StatusOr<std::vector<JobRecord>> MetaStore::ListJobs(std::string_view tena
   return rep_->db->Read([&](Database& db) -> absl::StatusOr<std::vector<JobRecord>> {
     ASSIGN_OR_RETURN(const int64_t before,
                      KeyBefore(db, page, "SELECT key FROM jobs WHERE tenant = ? AND id = ?", tenant));
-    std::vector<JobRecord> jobs;
     Query row(db, Concat(kSelectJob, "WHERE tenant = ? AND key < ? ORDER BY key DESC LIMIT ?"), tenant, before,
               page.size);
-    while (row.Next()) jobs.push_back(ReadJob(row));
-    return jobs;
+    return ReadJobs(row);
   });
 }
 
 absl::StatusOr<std::vector<JobRecord>> MetaStore::AllJobs(JobState state) {
   return rep_->db->Read([&](Database& db) -> absl::StatusOr<std::vector<JobRecord>> {
-    std::vector<JobRecord> jobs;
     Query row(db, Concat(kSelectJob, "WHERE state = ? ORDER BY key"), state);
-    while (row.Next()) jobs.push_back(ReadJob(row));
-    return jobs;
+    return ReadJobs(row);
   });
 }
 

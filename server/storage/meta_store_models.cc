@@ -25,8 +25,7 @@ ModelRecord ReadModel(Query& row) {
 
 constexpr char kSelectRevision[] =
     "SELECT tenant, model, id, create_us, architecture, parameters, contract, parent, dataset, dataset_commit, job, "
-    "options,"
-    "  validation, sha256 FROM revisions ";
+    "options, validation, sha256, sources FROM revisions ";
 
 absl::StatusOr<ModelRevisionRecord> ReadRevision(Query& row) {
   ModelRevisionRecord revision;
@@ -42,8 +41,9 @@ absl::StatusOr<ModelRevisionRecord> ReadRevision(Query& row) {
   revision.dataset_commit = row.Int();
   revision.job = row.Text();
   revision.options_json = row.Text();
-  ASSIGN_OR_RETURN(revision.validation, UnpackMetrics(row.Blob()));
+  ASSIGN_OR_RETURN(revision.validation, UnpackValidation(row.Blob()));
   revision.sha256 = row.Text();
+  ASSIGN_OR_RETURN(revision.sources, UnpackSources(row.Blob()));
   return revision;
 }
 
@@ -105,10 +105,11 @@ absl::Status InsertRevision(Database& db, const ModelRevisionRecord& revision) {
       .Run();
   Query(db,
         "INSERT INTO revisions (tenant, model, id, create_us, architecture, parameters, contract, parent, dataset,"
-        " dataset_commit, job, options, validation, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " dataset_commit, job, options, validation, sha256, sources)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         revision.tenant, revision.model, revision.id, revision.create_time, revision.architecture, revision.parameters,
         PackContract(revision.contract), revision.parent, revision.dataset, revision.dataset_commit, revision.job,
-        revision.options_json, PackMetrics(revision.validation), revision.sha256)
+        revision.options_json, PackValidation(revision.validation), revision.sha256, PackSources(revision.sources))
       .Run();
   return absl::OkStatus();
 }

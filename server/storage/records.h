@@ -9,8 +9,11 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "server/base/bootstrap.h"
 #include "server/base/embedding_contract.h"
+#include "server/base/query_changes.h"
 #include "server/base/retrieval_metrics.h"
+#include "server/base/validation_metrics.h"
 
 namespace tandem {
 
@@ -35,8 +38,9 @@ struct DatasetRecord {
   int64_t example_count = 0;
 };
 
-// One training example; the kinds of proto Example. Values reach disk: do not change.
-enum class ExampleKind { kPair = 1, kScoredPair = 2, kLabelledPair = 3, kLabelledText = 4 };
+// One training example; the kinds of proto Example, with the values of ExampleForm (server/base/loss_options.h). They
+// reach disk: do not change.
+enum class ExampleKind { kPair = 1, kScoredPair = 2, kLabelledPair = 3, kLabelledText = 4, kText = 5 };
 
 struct Example {
   ExampleKind kind = ExampleKind::kPair;
@@ -60,6 +64,14 @@ struct ModelRecord {
   int revision_count = 0;
 };
 
+// A dataset as far as it was trained on.
+struct DatasetCommit {
+  std::string dataset;  // Id.
+  int64_t commit = 0;
+
+  bool operator==(const DatasetCommit&) const = default;
+};
+
 // The files lie in <data>/models/<tenant>/<model>/<id>/.
 struct ModelRevisionRecord {
   std::string tenant, model, id;
@@ -68,11 +80,12 @@ struct ModelRevisionRecord {
   int64_t parameters = 0;
   EmbeddingContract contract;
   std::string parent;   // "models/m/revisions/r" or empty.
-  std::string dataset;  // Dataset id or empty.
+  std::string dataset;  // Dataset id or empty; of the first objective.
   int64_t dataset_commit = 0;
-  std::string job;  // Job id or empty.
+  std::vector<DatasetCommit> sources;  // Of all objectives, where there were several.
+  std::string job;                     // Job id or empty.
   std::string options_json;
-  std::optional<RetrievalMetrics> validation;
+  std::optional<ValidationResult> validation;
   std::string sha256;
 };
 
@@ -90,12 +103,13 @@ struct JobRecord {
   std::optional<absl::Time> start_time, end_time;
   int attempt = 0;
   bool cancel_requested = false;
-  std::string options_json;     // What the job was asked to do: jobs/job_plan.h.
-  std::string dataset;          // Dataset id.
-  std::string base_revision;    // "models/m/revisions/r".
-  std::string target_model;     // Model id.
-  std::string result_revision;  // "models/m/revisions/r" when kSucceeded.
-  int error_code = 0;           // absl::StatusCode of a kFailed job.
+  std::string options_json;           // What the job was asked to do: jobs/job_plan.h.
+  std::string dataset;                // Dataset id; of the first objective.
+  std::vector<std::string> datasets;  // Ids of all that it reads: of the objectives, then of the validation.
+  std::string base_revision;          // "models/m/revisions/r".
+  std::string target_model;           // Model id.
+  std::string result_revision;        // "models/m/revisions/r" when kSucceeded.
+  int error_code = 0;                 // absl::StatusCode of a kFailed job.
   std::string error_message;
 };
 
@@ -155,6 +169,7 @@ struct GateReport {
   std::string reason;  // Why it did not pass.
   std::optional<Evaluation> candidate, live;
   PairedDifference ndcg;                       // Zero when there was nothing to compare with.
+  QueryChanges changes;                        // nDCG@10 of queries, live before, candidate after.
   std::string override_reason, overridden_by;  // Of an override: the caller's words, and who it was.
   absl::Time time;
 };

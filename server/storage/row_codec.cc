@@ -124,14 +124,48 @@ absl::StatusOr<std::vector<Judgement>> UnpackJudgements(std::string_view bytes) 
   return judgements;
 }
 
-std::string PackMetrics(const std::optional<RetrievalMetrics>& metrics) {
-  return metrics ? MetricsToJson(*metrics).dump() : "";
+std::string PackIds(const std::vector<std::string>& ids) { return nlohmann::json(ids).dump(); }
+
+absl::StatusOr<std::vector<std::string>> UnpackIds(std::string_view json) {
+  const nlohmann::json list = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array()) return absl::DataLossError("stored ids: not a list");
+  std::vector<std::string> ids;
+  for (const nlohmann::json& id : list) {
+    if (!id.is_string()) return absl::DataLossError("stored ids: one is not a text");
+    ids.push_back(id.get<std::string>());
+  }
+  return ids;
 }
 
-absl::StatusOr<std::optional<RetrievalMetrics>> UnpackMetrics(std::string_view json) {
+std::string PackSources(const std::vector<DatasetCommit>& sources) {
+  if (sources.empty()) return "";
+  nlohmann::json list = nlohmann::json::array();
+  for (const DatasetCommit& source : sources) list.push_back({source.dataset, source.commit});
+  return list.dump();
+}
+
+absl::StatusOr<std::vector<DatasetCommit>> UnpackSources(std::string_view json) {
+  std::vector<DatasetCommit> sources;
+  if (json.empty()) return sources;
+  const nlohmann::json list = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array()) return absl::DataLossError("stored sources: not a list");
+  for (const nlohmann::json& source : list) {
+    if (!source.is_array() || source.size() != 2 || !source[0].is_string() || !source[1].is_number_integer()) {
+      return absl::DataLossError("stored sources: one is not a dataset and a commit");
+    }
+    sources.push_back({source[0].get<std::string>(), source[1].get<int64_t>()});
+  }
+  return sources;
+}
+
+std::string PackValidation(const std::optional<ValidationResult>& validation) {
+  return validation ? ToJson(*validation).dump() : "";
+}
+
+absl::StatusOr<std::optional<ValidationResult>> UnpackValidation(std::string_view json) {
   if (json.empty()) return std::nullopt;
-  ASSIGN_OR_RETURN(RetrievalMetrics metrics, MetricsFromJson(nlohmann::json::parse(json, nullptr, false)));
-  return metrics;
+  ASSIGN_OR_RETURN(ValidationResult validation, ValidationResultFromJson(nlohmann::json::parse(json, nullptr, false)));
+  return validation;
 }
 
 std::string PackEvaluation(const std::optional<Evaluation>& evaluation) {
@@ -149,6 +183,7 @@ std::string PackGate(const std::optional<GateReport>& report) {
                          {"overridden", report->overridden},
                          {"reason", report->reason},
                          {"ndcg", {report->ndcg.mean, report->ndcg.lower, report->ndcg.upper}},
+                         {"changes", ToJson(report->changes)},
                          {"override_reason", report->override_reason},
                          {"overridden_by", report->overridden_by},
                          {"time_us", absl::ToUnixMicros(report->time)}};
@@ -177,6 +212,9 @@ absl::StatusOr<std::optional<GateReport>> UnpackGate(std::string_view text) {
   report.overridden = json["overridden"].get<bool>();
   report.reason = json["reason"].get<std::string>();
   report.ndcg = {json["ndcg"][0].get<double>(), json["ndcg"][1].get<double>(), json["ndcg"][2].get<double>()};
+  if (json.contains("changes")) {  // Not in reports of earlier versions.
+    ASSIGN_OR_RETURN(report.changes, QueryChangesFromJson(json["changes"]));
+  }
   report.override_reason = json["override_reason"].get<std::string>();
   report.overridden_by = json["overridden_by"].get<std::string>();
   report.time = absl::FromUnixMicros(json["time_us"].get<int64_t>());

@@ -22,9 +22,15 @@ absl::StatusOr<std::vector<std::string>> UnpackTexts(std::string_view bytes);
 std::string PackJudgements(const std::vector<Judgement>& judgements);
 absl::StatusOr<std::vector<Judgement>> UnpackJudgements(std::string_view bytes);
 
-// JSON objects; an empty text stands for "none".
-std::string PackMetrics(const std::optional<RetrievalMetrics>& metrics);
-absl::StatusOr<std::optional<RetrievalMetrics>> UnpackMetrics(std::string_view json);
+// A JSON list of ids.
+std::string PackIds(const std::vector<std::string>& ids);
+absl::StatusOr<std::vector<std::string>> UnpackIds(std::string_view json);
+
+// JSON; an empty text stands for "none".
+std::string PackSources(const std::vector<DatasetCommit>& sources);  // [["dataset", commit], ...]
+absl::StatusOr<std::vector<DatasetCommit>> UnpackSources(std::string_view json);
+std::string PackValidation(const std::optional<ValidationResult>& validation);
+absl::StatusOr<std::optional<ValidationResult>> UnpackValidation(std::string_view json);
 std::string PackEvaluation(const std::optional<Evaluation>& evaluation);
 absl::StatusOr<std::optional<Evaluation>> UnpackEvaluation(std::string_view json);
 std::string PackGate(const std::optional<GateReport>& report);

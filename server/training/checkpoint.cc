@@ -20,7 +20,7 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr char kStateFile[] = "checkpoint.json";
 constexpr size_t kKeptCheckpoints = 2;
 
@@ -28,7 +28,8 @@ json StateToJson(const TrainerState& state) {
   json out = {{"step", state.step},
               {"epoch", state.epoch},
               {"position", state.position},
-              {"validated_step", state.validated_step}};
+              {"validated_step", state.validated_step},
+              {"validations_since_best", state.validations_since_best}};
   if (state.last_validation) out["last_validation"] = ToJson(*state.last_validation);
   if (state.best) {
     out["best"] = {
@@ -51,6 +52,7 @@ absl::StatusOr<TrainerState> StateFromJson(const json& in) {
   RETURN_IF_ERROR(TakeNumber(in, "epoch", state.epoch));
   RETURN_IF_ERROR(TakeNumber(in, "position", state.position));
   RETURN_IF_ERROR(TakeNumber(in, "validated_step", state.validated_step));
+  RETURN_IF_ERROR(TakeNumber(in, "validations_since_best", state.validations_since_best));
   if (in.contains("last_validation")) {
     ASSIGN_OR_RETURN(state.last_validation, ValidationResultFromJson(in["last_validation"]));
   }

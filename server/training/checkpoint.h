@@ -30,9 +30,10 @@ struct BestWeights {
 };
 
 struct TrainerState {
-  int64_t step = 0;                 // Steps done.
-  int64_t epoch = 0, position = 0;  // Of the next batch (BatchCursor).
-  int64_t validated_step = 0;       // The last step whose weights were validated; 0: none.
+  int64_t step = 0;                    // Steps done.
+  int64_t epoch = 0, position = 0;     // Of the next step (ObjectivePlan).
+  int64_t validated_step = 0;          // The last step whose weights were validated; 0: none.
+  int64_t validations_since_best = 0;  // Without a better result.
   std::optional<ValidationResult> last_validation;
   std::optional<BestWeights> best;
 };

@@ -29,20 +29,29 @@ bool HasWeightDecay(std::string_view name) {
   return true;
 }
 
-AdamW::AdamW(std::vector<std::pair<std::string, torch::Tensor>> parameters, double weight_decay) {
-  decayed_.weight_decay = weight_decay;
-  for (const auto& [name, parameter] : parameters) {
-    Group& group = HasWeightDecay(name) ? decayed_ : plain_;
-    parameters_.push_back(parameter);
-    first_moments_.push_back(torch::zeros_like(parameter, torch::MemoryFormat::Contiguous));
-    second_moments_.push_back(torch::zeros_like(parameter, torch::MemoryFormat::Contiguous));
+AdamW::AdamW(const std::vector<ModelParameter>& parameters, const AdamWOptions& options) {
+  for (const ModelParameter& parameter : parameters) {
+    if (!parameter.value.requires_grad()) continue;
+    Group& group = GroupOf(HasWeightDecay(parameter.name) ? options.weight_decay : 0,
+                           std::pow(options.layer_decay, static_cast<double>(options.layers - parameter.layer)));
+    parameters_.push_back(parameter.value);
+    first_moments_.push_back(torch::zeros_like(parameter.value, torch::MemoryFormat::Contiguous));
+    second_moments_.push_back(torch::zeros_like(parameter.value, torch::MemoryFormat::Contiguous));
     first_moments_.back().set_requires_grad(false);
     second_moments_.back().set_requires_grad(false);
-    group.parameters.push_back(parameter);
+    group.parameters.push_back(parameter.value);
     group.first_moments.push_back(first_moments_.back());
     group.second_moments.push_back(second_moments_.back());
     group.steps.push_back(torch::zeros({}, torch::kFloat32));
   }
+}
+
+AdamW::Group& AdamW::GroupOf(double weight_decay, double rate_factor) {
+  for (Group& group : groups_) {
+    if (group.weight_decay == weight_decay && group.rate_factor == rate_factor) return group;
+  }
+  groups_.push_back({.weight_decay = weight_decay, .rate_factor = rate_factor});
+  return groups_.back();
 }
 
 double AdamW::GradientNorm() const {
@@ -63,20 +72,20 @@ void AdamW::Step(double learning_rate, double max_norm, double norm) {
   // The operator divides gradients by grad_scale.
   std::optional<torch::Tensor> divisor;
   if (factor < 1) divisor = torch::full({}, 1 / factor, torch::kFloat32);
-  for (Group* group : {&decayed_, &plain_}) {
+  for (Group& group : groups_) {
     std::vector<torch::Tensor> used, gradients, first, second, steps;
-    for (size_t i = 0; i < group->parameters.size(); ++i) {
-      if (!group->parameters[i].grad().defined()) continue;
-      group->steps[i].fill_(static_cast<double>(step_));
-      used.push_back(group->parameters[i]);
-      gradients.push_back(group->parameters[i].grad());
-      first.push_back(group->first_moments[i]);
-      second.push_back(group->second_moments[i]);
-      steps.push_back(group->steps[i]);
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      if (!group.parameters[i].grad().defined()) continue;
+      group.steps[i].fill_(static_cast<double>(step_));
+      used.push_back(group.parameters[i]);
+      gradients.push_back(group.parameters[i].grad());
+      first.push_back(group.first_moments[i]);
+      second.push_back(group.second_moments[i]);
+      steps.push_back(group.steps[i]);
     }
     if (used.empty()) continue;
-    at::_fused_adamw_(used, gradients, first, second, {}, steps, learning_rate, kBeta1, kBeta2, group->weight_decay,
-                      kEpsilon, /*amsgrad=*/false, /*maximize=*/false, divisor);
+    at::_fused_adamw_(used, gradients, first, second, {}, steps, learning_rate * group.rate_factor, kBeta1, kBeta2,
+                      group.weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false, divisor);
   }
   for (torch::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
 }

@@ -6,39 +6,34 @@
 #include <queue>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 
-#include "server/training/random.h"
+#include "server/base/random.h"
+#include "server/base/status.h"
 
 namespace tandem {
 namespace {
 
-template <typename Visit>
-void ForEachText(const TrainingPair& pair, Visit visit) {
-  visit(pair.anchor);
-  visit(pair.positive);
-  for (const TextId text : pair.negatives) visit(text);
-}
-
 template <typename T>
 using MinHeap = std::priority_queue<T, std::vector<T>, std::greater<T>>;
 
-// One pass of the no-duplicates rule over an order. Pairs are named by their position in it.
+// One pass of the no-duplicates rule over an order. Examples are named by their position in it.
 class NoDuplicatesPass {
  public:
-  NoDuplicatesPass(std::span<const TrainingPair> pairs, std::span<const int32_t> order, int batch_size, TextId texts)
-      : pairs_(pairs), order_(order), batch_size_(batch_size), batch_of_text_(texts, -1) {}
+  NoDuplicatesPass(std::span<const TrainingExample> examples, std::span<const int32_t> order,
+                   const SamplerOptions& options, TextId texts)
+      : examples_(examples), order_(order), options_(options), batch_of_text_(texts, -1) {}
 
   EpochBatches Run() {
     EpochBatches result;
-    result.offsets.push_back(0);
     while (next_ < static_cast<int32_t>(order_.size()) || waiting_ > 0) {
-      FillBatch(result.pairs);
+      FillBatch(result.examples);
       ++batch_;
       const int64_t begin = result.offsets.back();
-      if (static_cast<int64_t>(result.pairs.size()) - begin < 2) {
-        result.pairs.resize(begin);
+      if (static_cast<int64_t>(result.examples.size()) - begin < options_.fewest) {
+        result.examples.resize(begin);
       } else {
-        result.offsets.push_back(static_cast<int64_t>(result.pairs.size()));
+        result.offsets.push_back(static_cast<int64_t>(result.examples.size()));
       }
     }
     return result;
@@ -48,7 +43,7 @@ class NoDuplicatesPass {
   void FillBatch(std::vector<int32_t>& out) {
     ReleaseQueues();
     int size = 0;
-    while (size < batch_size_) {
+    while (size < options_.batch_size) {
       const int32_t position = TakeWaiting();
       const int32_t candidate = position >= 0 ? position : next_ < static_cast<int32_t>(order_.size()) ? next_++ : -1;
       if (candidate < 0) return;
@@ -93,11 +88,11 @@ class NoDuplicatesPass {
     return -1;
   }
 
-  // Puts the pair into the batch, or into the queue of a text that blocks it.
+  // Puts the example into the batch, or into the queue of a text that blocks it.
   bool Offer(int32_t position) {
-    const TrainingPair& pair = pairs_[order_[position]];
+    const TrainingExample& example = examples_[order_[position]];
     TextId blocking = -1;
-    ForEachText(pair, [&](TextId text) {
+    ForEachText(example, [&](TextId text) {
       if (batch_of_text_[text] == batch_) blocking = text;
     });
     if (blocking >= 0) {
@@ -105,17 +100,17 @@ class NoDuplicatesPass {
       ++waiting_;
       return false;
     }
-    ForEachText(pair, [&](TextId text) {
-      if (batch_of_text_[text] == batch_) return;  // Twice in this pair.
+    ForEachText(example, [&](TextId text) {
+      if (batch_of_text_[text] == batch_) return;  // Twice in this example.
       batch_of_text_[text] = batch_;
       batch_texts_.push_back(text);
     });
     return true;
   }
 
-  const std::span<const TrainingPair> pairs_;
+  const std::span<const TrainingExample> examples_;
   const std::span<const int32_t> order_;
-  const int batch_size_;
+  const SamplerOptions& options_;
   int64_t batch_ = 0;
   int32_t next_ = 0;  // First position that was not looked at yet.
   int64_t waiting_ = 0;
@@ -125,81 +120,129 @@ class NoDuplicatesPass {
   MinHeap<std::pair<int32_t, TextId>> fronts_;           // Fronts of the queues of texts outside the batch.
 };
 
+// One pass of the balanced rule over an order.
+class BalancedPass {
+ public:
+  BalancedPass(std::span<const TrainingExample> examples, std::span<const int32_t> order, const SamplerOptions& options)
+      : options_(options) {
+    for (const int32_t i : order) {
+      const size_t label = static_cast<size_t>(examples[i].label);
+      if (label >= texts_.size()) texts_.resize(label + 1);
+      texts_[label].push_back(i);
+    }
+    next_.resize(texts_.size(), 0);
+    for (size_t label = 0; label < texts_.size(); ++label) {
+      if (Left(label) >= 2) classes_.push_back(label);
+    }
+  }
+
+  // `random` gives the order of the classes in each round; null: that of their numbers.
+  EpochBatches Run(SplitMix64* random) {
+    while (classes_.size() >= 2) {
+      if (random != nullptr) Shuffle(classes_, *random);
+      // Neighbours of a batch differ, so that its two texts_per_class are of two classes.
+      if (BatchSize() > 0 && classes_[0] == last_class_) std::swap(classes_[0], classes_[1]);
+      for (const size_t label : classes_) Add(label);
+      std::erase_if(classes_, [&](size_t label) { return Left(label) < 2; });
+    }
+    if (groups_ >= 2) CloseBatch();
+    batches_.examples.resize(static_cast<size_t>(batches_.offsets.back()));
+    return std::move(batches_);
+  }
+
+ private:
+  int64_t Left(size_t label) const { return static_cast<int64_t>(texts_[label].size() - next_[label]); }
+  int64_t BatchSize() const { return static_cast<int64_t>(batches_.examples.size()) - batches_.offsets.back(); }
+
+  void Add(size_t label) {
+    const int64_t count = std::min<int64_t>(Left(label), options_.texts_per_class);
+    if (BatchSize() + count > options_.batch_size) CloseBatch();
+    const auto first = texts_[label].begin() + static_cast<std::ptrdiff_t>(next_[label]);
+    batches_.examples.insert(batches_.examples.end(), first, first + count);
+    next_[label] += static_cast<size_t>(count);
+    last_class_ = label;
+    ++groups_;
+    if (BatchSize() == options_.batch_size) CloseBatch();
+  }
+
+  void CloseBatch() {
+    batches_.offsets.push_back(static_cast<int64_t>(batches_.examples.size()));
+    groups_ = 0;
+  }
+
+  const SamplerOptions& options_;
+  std::vector<std::vector<int32_t>> texts_;  // Of each class, in order.
+  std::vector<size_t> next_;                 // First text of each class that was not used yet.
+  std::vector<size_t> classes_;              // Those that take part in the next round.
+  EpochBatches batches_;
+  int groups_ = 0;  // In the open batch, which begins at the last offset.
+  size_t last_class_ = 0;
+};
+
+// Whether the loss has a value for one example by itself.
+struct LearnsFromOne {
+  bool operator()(const TripletOptions& triplet) const { return triplet.mining == TripletOptions::Mining::kExplicit; }
+  bool operator()(const ContrastiveOptions&) const { return true; }
+  bool operator()(const CosineMseOptions&) const { return true; }
+  bool operator()(const InfoNceOptions&) const { return false; }
+  bool operator()(const NtXentOptions&) const { return false; }
+  bool operator()(const NPairOptions&) const { return false; }
+  bool operator()(const SupConOptions&) const { return false; }
+  bool operator()(const SimCseOptions&) const { return false; }
+  bool operator()(const CosentOptions&) const { return false; }  // Compares the scores of two pairs.
+  bool operator()(const AngleOptions&) const { return false; }
+};
+
 }  // namespace
 
-Sampler::Sampler(std::span<const TrainingPair> pairs, const TrainerOptions& options)
-    : pairs_(pairs),
-      batch_size_(options.batch_size),
-      epochs_(options.epochs),
-      max_steps_(options.max_steps),
-      seed_(static_cast<uint64_t>(options.seed)),
-      order_(options.order),
-      kind_(options.batch_sampler) {
-  for (const TrainingPair& pair : pairs_) {
-    ForEachText(pair, [&](TextId text) { texts_ = std::max(texts_, text + 1); });
+int FewestExamples(const LossOptions& loss) { return std::visit(LearnsFromOne(), loss.kind) ? 1 : 2; }
+
+absl::StatusOr<SamplerOptions> SamplerOptionsFor(const TrainerOptions& options, const LossOptions& loss,
+                                                 ExampleForm form) {
+  RETURN_IF_ERROR(options.ValidateFor(form));
+  return SamplerOptions{.kind = options.SamplerFor(form),
+                        .order = options.order,
+                        .batch_size = options.batch_size,
+                        .texts_per_class = options.texts_per_class,
+                        .fewest = FewestExamples(loss),
+                        .seed = static_cast<uint64_t>(options.seed)};
+}
+
+Sampler::Sampler(const ExampleSet& set, const SamplerOptions& options) : examples_(set.examples), options_(options) {
+  for (const TrainingExample& example : examples_) {
+    ForEachText(example, [&](TextId text) { texts_ = std::max(texts_, text + 1); });
   }
 }
 
 EpochBatches Sampler::Epoch(int64_t epoch) const {
-  std::vector<int32_t> order(pairs_.size());
+  std::vector<int32_t> order(examples_.size());
   std::iota(order.begin(), order.end(), 0);
-  if (order_ == ExampleOrder::kShuffled) {
-    SplitMix64 random(MixBits(seed_) ^ MixBits(~static_cast<uint64_t>(epoch)));
-    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
-  }
-  switch (kind_) {
+  SplitMix64 random(MixBits(options_.seed) ^ MixBits(~static_cast<uint64_t>(epoch)));
+  const bool shuffled = options_.order == ExampleOrder::kShuffled;
+  if (shuffled) Shuffle(order, random);
+  switch (options_.kind) {
     case BatchSampler::kNoDuplicates:
-      return NoDuplicates(order);
+      return NoDuplicatesPass(examples_, order, options_, texts_).Run();
     case BatchSampler::kPlain:
       return Plain(order);
+    case BatchSampler::kBalanced:
+      return BalancedPass(examples_, order, options_).Run(shuffled ? &random : nullptr);
   }
   __builtin_unreachable();
 }
 
-int64_t Sampler::TotalSteps() const {
-  const int64_t most = max_steps_.value_or(INT64_MAX);
-  int64_t steps = 0;
-  const bool same_each_epoch = kind_ == BatchSampler::kPlain || order_ == ExampleOrder::kGiven;
-  if (same_each_epoch) return std::min(most, Epoch(0).size() * epochs_);
-  for (int64_t epoch = 0; epoch < epochs_ && steps < most; ++epoch) steps += Epoch(epoch).size();
-  return std::min(most, steps);
+bool Sampler::SameSizeEachEpoch() const {
+  return options_.kind == BatchSampler::kPlain || options_.order == ExampleOrder::kGiven;
 }
 
 EpochBatches Sampler::Plain(std::span<const int32_t> order) const {
   EpochBatches result;
-  result.pairs.assign(order.begin(), order.end());
-  const int64_t pairs = static_cast<int64_t>(order.size());
-  result.offsets.push_back(0);
-  for (int64_t begin = 0; pairs - begin >= 2; begin = result.offsets.back()) {
-    result.offsets.push_back(std::min<int64_t>(begin + batch_size_, pairs));
+  const int64_t count = static_cast<int64_t>(order.size());
+  for (int64_t begin = 0; count - begin >= options_.fewest; begin = result.offsets.back()) {
+    result.offsets.push_back(std::min<int64_t>(begin + options_.batch_size, count));
   }
+  result.examples.assign(order.begin(), order.begin() + result.offsets.back());
   return result;
-}
-
-EpochBatches Sampler::NoDuplicates(std::span<const int32_t> order) const {
-  return NoDuplicatesPass(pairs_, order, batch_size_, texts_).Run();
-}
-
-BatchCursor::BatchCursor(const Sampler* sampler, int64_t epoch, int64_t position)
-    : sampler_(sampler), epoch_(epoch), position_(position), batches_(sampler->Epoch(epoch)) {
-  SkipFinishedEpoch();
-}
-
-void BatchCursor::Advance() {
-  ++position_;
-  SkipFinishedEpoch();
-}
-
-double BatchCursor::EpochAfterBatch() const {
-  return static_cast<double>(epoch_) + static_cast<double>(position_ + 1) / static_cast<double>(batches_.size());
-}
-
-void BatchCursor::SkipFinishedEpoch() {
-  // An epoch always has a batch: the trainer refuses sets whose sampler has none.
-  while (position_ >= batches_.size()) {
-    position_ = 0;
-    batches_ = sampler_->Epoch(++epoch_);
-  }
 }
 
 }  // namespace tandem

@@ -14,8 +14,7 @@ constexpr size_t kChunk = 2048;  // Texts a call of the tokenizer: 50 to 100 ms.
 
 }  // namespace
 
-absl::StatusOr<TokenCache> TokenCache::Make(const TextTable& texts,
-                                            std::span<const std::vector<TrainingPair>* const> sets,
+absl::StatusOr<TokenCache> TokenCache::Make(const TextTable& texts, std::span<const ExampleSet* const> sets,
                                             const Tokenizer& tokenizer, const EmbeddingContract& contract,
                                             int max_length,
                                             const std::function<absl::Status(int64_t, int64_t)>& proceed) {
@@ -23,12 +22,12 @@ absl::StatusOr<TokenCache> TokenCache::Make(const TextTable& texts,
   cache.same_prompt_ = contract.query_prompt == contract.document_prompt;
   const size_t count = texts.texts().size();
   std::vector<char> is_anchor(count, 0), is_document(count, 0);
-  for (const std::vector<TrainingPair>* set : sets) {
-    for (const TrainingPair& pair : *set) {
-      std::vector<char>& document_flags = cache.same_prompt_ ? is_anchor : is_document;
-      is_anchor[pair.anchor] = 1;
-      document_flags[pair.positive] = 1;
-      for (const TextId text : pair.negatives) document_flags[text] = 1;
+  std::vector<char>& document_flags = cache.same_prompt_ ? is_anchor : is_document;
+  for (const ExampleSet* set : sets) {
+    for (const TrainingExample& example : set->examples) {
+      is_anchor[example.anchor] = 1;
+      for (const TextId text : example.positives) document_flags[text] = 1;
+      for (const TextId text : example.negatives) document_flags[text] = 1;
     }
   }
   const int64_t total =

@@ -18,14 +18,13 @@
 #include "server/encoder/text_model.h"
 #include "server/encoder/torch_guard.h"
 #include "server/training/checkpoint.h"
-#include "server/training/example_file.h"
-#include "server/training/loss.h"
 #include "server/training/optimizer.h"
-#include "server/training/sampler.h"
 #include "server/training/schedule.h"
 #include "server/training/step_rate.h"
 #include "server/training/token_cache.h"
 #include "server/training/trainer_events.h"
+#include "server/training/training_plan.h"
+#include "server/training/training_step.h"
 #include "server/training/validation.h"
 
 namespace tandem {
@@ -39,13 +38,10 @@ constexpr std::chrono::seconds kReportInterval{30};
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Distinct for each text of a step: the pair, and the text's place in it (anchor 0, positive 1, negatives from 2).
-uint64_t ExampleKey(int32_t pair, size_t place) { return static_cast<uint64_t>(pair) << 24 | place; }
-
-// nDCG@10 decides; small splits often tie, then the loss does.
+// The metric decides; small splits often tie, then the loss does.
 bool IsBetter(const ValidationResult& a, const ValidationResult& b) {
-  if (a.metrics.ndcg_at_10 != b.metrics.ndcg_at_10) return a.metrics.ndcg_at_10 > b.metrics.ndcg_at_10;
-  return a.loss < b.loss;
+  if (a.metrics.score() != b.metrics.score()) return a.metrics.score() > b.metrics.score();
+  return a.loss.value_or(0) < b.loss.value_or(0);
 }
 
 class Trainer {
@@ -57,35 +53,27 @@ class Trainer {
 
  private:
   absl::Status Prepare();
-  absl::Status ReadOptions();
-  absl::Status ReadExamples();
-  absl::Status PlanSteps();
   absl::Status LoadModel();
+  absl::Status CheckModel() const;
   absl::Status Tokenize();
 
   absl::Status Train();
   absl::Status Step();
+  absl::StatusOr<StepReport> Learn(const TrainingStep& step);
   absl::Status ValidateIfDue();
   absl::Status SaveCheckpoint();
   absl::Status PublishResult();
   absl::Status Proceed(const char* what, int64_t done, int64_t total);
 
-  bool HasValidation() const { return !split_.validation.empty(); }
+  bool IsOver() const;  // All steps are done, or validations have not become better for long enough.
 
   const fs::path job_directory_;
   const std::atomic<bool>& stop_;
   TrainerEvents& events_;
   Clock::time_point last_report_ = Clock::now();
 
-  TrainerOptions options_;
-  int64_t total_steps_ = 0, warmup_steps_ = 0, evaluation_steps_ = 0;
-  bool keep_best_ = false;
-
-  ExampleSplit split_;
-  TextTable texts_;
+  std::unique_ptr<TrainingPlan> plan_;
   TokenCache tokens_;
-  std::optional<Sampler> sampler_;
-  std::optional<BatchCursor> cursor_;
   std::optional<Validator> validator_;
 
   std::optional<CheckpointDirectory> checkpoints_;
@@ -112,169 +100,141 @@ absl::StatusOr<TrainerOutcome> Trainer::Run() {
 
 absl::Status Trainer::Prepare() {
   RETURN_IF_ERROR(RemoveStaging(job_directory_));
-  RETURN_IF_ERROR(ReadOptions());
-  RETURN_IF_ERROR(ReadExamples());
-  RETURN_IF_ERROR(PlanSteps());
+  ASSIGN_OR_RETURN(plan_, MakeTrainingPlan(job_directory_));
+  RETURN_IF_ERROR(events_.Message(plan_->examples.summary));
+  torch::set_num_threads(plan_->options.threads);
+  checkpoints_.emplace(job_directory_, plan_->options.base_directory);
   RETURN_IF_ERROR(LoadModel());
   return Tokenize();
 }
 
-absl::Status Trainer::ReadOptions() {
-  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(job_directory_ / kOptionsFile));
-  const nlohmann::json json = nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false);
-  ASSIGN_OR_RETURN(options_, TrainerOptionsFromJson(json));
-  RETURN_IF_ERROR(options_.Validate());
-  options_.base_directory = BaseDirectory(options_, job_directory_).string();
-  torch::set_num_threads(options_.threads);
-  checkpoints_.emplace(job_directory_, options_.base_directory);
-  return absl::OkStatus();
-}
-
-absl::Status Trainer::ReadExamples() {
-  std::vector<TrainingPair> pairs;
-  RETURN_IF_ERROR(ReadExampleFile(job_directory_ / kExamplesFile, texts_, pairs));
-  std::string left_out;
-  if (fs::exists(job_directory_ / kValidationFile)) {
-    split_.training = std::move(pairs);
-    RETURN_IF_ERROR(ReadExampleFile(job_directory_ / kValidationFile, texts_, split_.validation));
-    const int64_t removed = RemoveSharedAnchors(split_.validation, split_.training);
-    if (removed > 0) left_out = Concat("; ", removed, " left out because their anchors are validated on");
-  } else {
-    split_ = SplitByAnchor(std::move(pairs), texts_, options_.validation_fraction);
-  }
-  return events_.Message(
-      Concat(split_.training.size(), " training pairs", left_out, "; ", split_.validation.size(), " validation pairs"));
-}
-
-absl::Status Trainer::PlanSteps() {
-  sampler_.emplace(split_.training, options_);
-  total_steps_ = sampler_->TotalSteps();
-  if (total_steps_ == 0) {
-    return absl::FailedPreconditionError(Concat(split_.training.size(),
-                                                " training pairs make no batch: at least 2 "
-                                                "pairs that share no text are needed"));
-  }
-  warmup_steps_ = options_.warmup_steps.value_or(total_steps_ / 10);
-  if (warmup_steps_ >= total_steps_) {
-    return InvalidField("options.warmup_steps",
-                        Concat(warmup_steps_, ": must be less than all steps, which are ", total_steps_));
-  }
-  evaluation_steps_ = options_.evaluation_steps.value_or(std::max<int64_t>(1, total_steps_ / 5));
-  keep_best_ =
-      options_.keep.value_or(HasValidation() ? KeepRevision::kBest : KeepRevision::kLast) == KeepRevision::kBest;
-  if (keep_best_ && !HasValidation()) {
-    return InvalidField("options.keep", Concat("BEST: there are no validation pairs (options.validation_fraction ",
-                                               options_.validation_fraction, ")"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Trainer::LoadModel() {
+  const TrainerOptions& options = plan_->options;
   std::vector<std::string> problems;
   ASSIGN_OR_RETURN(const std::optional<CheckpointDirectory::Found> found, checkpoints_->FindNewest(problems));
   for (const std::string& problem : problems) RETURN_IF_ERROR(events_.Message(problem));
-  ASSIGN_OR_RETURN(model_, TextModel::Load(found ? found->model_directory() : fs::path(options_.base_directory)));
-  if (options_.max_length && *options_.max_length > model_->max_positions()) {
-    return InvalidField("options.max_length",
-                        Concat(*options_.max_length, ": the model has ", model_->max_positions(), " positions"));
-  }
-  const auto parameters = model_->NamedParameters();
-  for (const auto& [name, parameter] : parameters) parameter.set_requires_grad(true);
-  optimizer_.emplace(parameters, options_.weight_decay);
+  ASSIGN_OR_RETURN(model_, TextModel::Load(found ? found->model_directory() : fs::path(options.base_directory)));
+  RETURN_IF_ERROR(CheckModel());
+  const std::vector<ModelParameter> parameters = model_->Parameters();
+  const int64_t frozen = options.freeze_layers > 0 ? options.freeze_layers : options.freeze_embeddings ? 0 : -1;
+  for (const ModelParameter& parameter : parameters) parameter.value.set_requires_grad(parameter.layer > frozen);
+  optimizer_.emplace(parameters, AdamWOptions{.weight_decay = options.weight_decay,
+                                              .layer_decay = options.layer_decay,
+                                              .layers = model_->layers()});
   if (found) {
     RETURN_IF_ERROR(optimizer_->Load(found->optimizer_file()));
     state_ = found->state;
     saved_step_ = state_.step;
     RETURN_IF_ERROR(events_.Message(Concat("going on from the checkpoint of step ", state_.step)));
   }
-  cursor_.emplace(&*sampler_, state_.epoch, state_.position);
+  plan_->steps->GoTo(state_.epoch, state_.position);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::CheckModel() const {
+  const TrainerOptions& options = plan_->options;
+  if (options.max_length && *options.max_length > model_->max_positions()) {
+    return InvalidField("options.max_length",
+                        Concat(*options.max_length, ": the model has ", model_->max_positions(), " positions"));
+  }
+  if (options.freeze_layers >= model_->layers()) {
+    return InvalidField("options.freeze_layers", Concat(options.freeze_layers, ": must be less than ", model_->layers(),
+                                                        ", the layers of the model, or nothing would be trained"));
+  }
+  for (const ObjectiveOptions& objective : options.objectives) {
+    RETURN_IF_ERROR(objective.loss.ValidateDimensions("loss", model_->contract().dimensions));
+  }
   return absl::OkStatus();
 }
 
 absl::Status Trainer::Tokenize() {
   const EmbeddingContract& contract = model_->contract();
-  const std::vector<TrainingPair>* const sets[] = {&split_.training, &split_.validation};
-  ASSIGN_OR_RETURN(
-      tokens_,
-      TokenCache::Make(texts_, sets, model_->tokenizer(), contract, options_.max_length.value_or(contract.max_length),
-                       [&](int64_t done, int64_t total) { return Proceed("tokenizing", done, total); }));
-  texts_ = TextTable();  // Only their ids are needed from here on.
-  if (HasValidation()) validator_.emplace(split_.validation, &tokens_, options_);
+  JobExamples& examples = plan_->examples;
+  std::vector<const ExampleSet*> sets = {&examples.validation};
+  for (const ExampleSet& set : examples.training) sets.push_back(&set);
+  const int max_length = plan_->options.max_length.value_or(contract.max_length);
+  ASSIGN_OR_RETURN(tokens_,
+                   TokenCache::Make(examples.texts, sets, model_->tokenizer(), contract, max_length,
+                                    [&](int64_t done, int64_t total) { return Proceed("tokenizing", done, total); }));
+  examples.texts = TextTable();  // Only their ids are needed from here on.
+  if (plan_->HasValidation()) validator_.emplace(examples.validation, &tokens_, plan_->options);
   return absl::OkStatus();
+}
+
+bool Trainer::IsOver() const {
+  const std::optional<int>& patience = plan_->options.early_stopping_patience;
+  return state_.step >= plan_->total_steps || (patience && state_.validations_since_best >= *patience);
 }
 
 absl::Status Trainer::Train() {
   RETURN_IF_ERROR(ValidateIfDue());
-  while (state_.step < total_steps_) {
+  while (!IsOver()) {
     if (stop_) return absl::CancelledError();
     RETURN_IF_ERROR(Step());
     RETURN_IF_ERROR(ValidateIfDue());
-    if (state_.step % options_.checkpoint_steps == 0 && state_.step < total_steps_) RETURN_IF_ERROR(SaveCheckpoint());
+    if (state_.step % plan_->options.checkpoint_steps == 0 && !IsOver()) RETURN_IF_ERROR(SaveCheckpoint());
   }
-  return absl::OkStatus();
+  if (state_.step >= plan_->total_steps) return absl::OkStatus();
+  return events_.Message(Concat("stopped early, at step ", state_.step, " of ", plan_->total_steps, ": ",
+                                state_.validations_since_best, " validations were no better than that of step ",
+                                state_.best->step, " (options.early_stopping_patience)"));
 }
 
 absl::Status Trainer::Step() {
   const Clock::time_point start = Clock::now();
-  const std::span<const int32_t> batch = cursor_->batch();
-  std::vector<const TokenizedText*> texts;
-  DropoutSource dropout{static_cast<uint64_t>(options_.seed), state_.step, {}};
-  const auto add = [&](const TokenizedText& text, int32_t pair, size_t place) {
-    texts.push_back(&text);
-    dropout.examples.push_back(ExampleKey(pair, place));
-  };
-  const std::vector<TrainingPair>& pairs = split_.training;
-  for (const int32_t p : batch) add(tokens_.anchor(pairs[p].anchor), p, 0);
-  for (const int32_t p : batch) add(tokens_.document(pairs[p].positive), p, 1);
-  for (const int32_t p : batch) {
-    for (size_t i = 0; i < pairs[p].negatives.size(); ++i) add(tokens_.document(pairs[p].negatives[i]), p, 2 + i);
+  const TrainerOptions& options = plan_->options;
+  const std::vector<ObjectiveBatch> batches = plan_->steps->Batches();
+  TrainingStep step(&tokens_, static_cast<uint64_t>(options.seed), state_.step);
+  for (const ObjectiveBatch& batch : batches) {
+    const ObjectiveOptions& objective = options.objectives[static_cast<size_t>(batch.objective)];
+    // Of objectives that take turns, the weight was the share of the steps.
+    const double weight = options.mixing == Mixing::kSum ? objective.weight : 1;
+    step.Add(batch, plan_->examples.training[static_cast<size_t>(batch.objective)], objective.loss, weight);
   }
-  const int64_t size = static_cast<int64_t>(batch.size());
-  const torch::Tensor embeddings = model_->Forward(Pack(texts), &dropout);
-  const torch::Tensor loss =
-      InfoNce(embeddings.narrow(0, 0, size), embeddings.narrow(0, size, embeddings.size(0) - size), options_.scale,
-              options_.symmetric);
-  const double loss_value = loss.item<double>();
-  const double learning_rate =
-      options_.learning_rate * LearningRateFactor(options_.schedule, state_.step, warmup_steps_, total_steps_);
-  double norm = NAN;
-  if (std::isfinite(loss_value)) {
-    loss.backward();
-    norm = optimizer_->GradientNorm();
-  }
-  if (!std::isfinite(norm)) {
-    return absl::FailedPreconditionError(
-        Concat(std::isfinite(loss_value) ? "the gradient" : "the loss", " is not finite at step ", state_.step + 1,
-               " of ", total_steps_, " (learning rate ", learning_rate, "): a lower options.learning_rate may help"));
-  }
-  optimizer_->Step(learning_rate, options_.max_gradient_norm, norm);
-  rate_.Add(size, SecondsSince(start));
-  const double epoch = cursor_->EpochAfterBatch();
-  ++state_.step;
-  if (state_.step < total_steps_) cursor_->Advance();
-  state_.epoch = cursor_->epoch();
-  state_.position = cursor_->position();
+  ASSIGN_OR_RETURN(StepReport report, Learn(step));
+  rate_.Add(step.examples(), SecondsSince(start));
+  report.step = ++state_.step;
+  report.pairs_per_second = rate_.PairsPerSecond();
+  report.seconds_left = rate_.SecondsPerStep() * static_cast<double>(plan_->total_steps - state_.step);
+  report.epoch = plan_->steps->EpochAfterStep();
+  if (options.objectives.size() > 1 && batches.size() == 1) report.objective = batches[0].objective;
+  if (state_.step < plan_->total_steps) plan_->steps->Advance();
+  state_.epoch = plan_->steps->epoch();
+  state_.position = plan_->steps->position();
   last_report_ = Clock::now();
-  return events_.Step({.step = state_.step,
-                       .total_steps = total_steps_,
-                       .loss = loss_value,
-                       .learning_rate = learning_rate,
-                       .gradient_norm = norm,
-                       .pairs_per_second = rate_.PairsPerSecond(),
-                       .seconds_left = rate_.SecondsPerStep() * static_cast<double>(total_steps_ - state_.step),
-                       .epoch = epoch});
+  return events_.Step(report);
+}
+
+// Changes the weights; the report has what it saw.
+absl::StatusOr<StepReport> Trainer::Learn(const TrainingStep& step) {
+  const TrainerOptions& options = plan_->options;
+  StepReport report{.total_steps = plan_->total_steps};
+  ASSIGN_OR_RETURN(report.loss, step.Backward(*model_, options.micro_batch_size, [&](int64_t done, int64_t total) {
+    return Proceed("in one step, forward and backward", done, total);
+  }));
+  report.learning_rate = options.learning_rate *
+                         LearningRateFactor(options.schedule, state_.step, plan_->warmup_steps, plan_->total_steps);
+  report.gradient_norm = std::isfinite(report.loss) ? optimizer_->GradientNorm() : NAN;
+  if (!std::isfinite(report.gradient_norm)) {
+    return absl::FailedPreconditionError(Concat(
+        std::isfinite(report.loss) ? "the gradient" : "the loss", " is not finite at step ", state_.step + 1, " of ",
+        plan_->total_steps, " (learning rate ", report.learning_rate, "): a lower options.learning_rate may help"));
+  }
+  optimizer_->Step(report.learning_rate, options.max_gradient_norm, report.gradient_norm);
+  return report;
 }
 
 absl::Status Trainer::ValidateIfDue() {
   if (!validator_ || state_.step == 0 || state_.validated_step == state_.step) return absl::OkStatus();
-  if (state_.step % evaluation_steps_ != 0 && state_.step != total_steps_) return absl::OkStatus();
+  if (state_.step % plan_->evaluation_steps != 0 && state_.step != plan_->total_steps) return absl::OkStatus();
   ASSIGN_OR_RETURN(const ValidationResult result, validator_->Run(*model_, [&](int64_t done, int64_t total) {
     return Proceed("validating", done, total);
   }));
   const bool best = !state_.best || IsBetter(result, state_.best->validation);
+  state_.validations_since_best = best ? 0 : state_.validations_since_best + 1;
   if (best) {
-    if (keep_best_) RETURN_IF_ERROR(checkpoints_->SaveBest(state_.step, *model_));
-    state_.best = BestWeights{.step = state_.step, .validation = result, .saved = keep_best_};
+    if (plan_->keep_best) RETURN_IF_ERROR(checkpoints_->SaveBest(state_.step, *model_));
+    state_.best = BestWeights{.step = state_.step, .validation = result, .saved = plan_->keep_best};
   }
   state_.validated_step = state_.step;
   state_.last_validation = result;
@@ -288,7 +248,7 @@ absl::Status Trainer::SaveCheckpoint() {
 }
 
 absl::Status Trainer::PublishResult() {
-  const bool from_best = keep_best_ && state_.best.has_value();
+  const bool from_best = plan_->keep_best && state_.best.has_value();
   nlohmann::json result = {{"step", from_best ? state_.best->step : state_.step}, {"metrics", nullptr}};
   if (from_best) {
     result["metrics"] = ToJson(state_.best->validation);
@@ -296,7 +256,7 @@ absl::Status Trainer::PublishResult() {
     result["metrics"] = ToJson(*state_.last_validation);
   }
   int64_t count = 0;
-  for (const auto& [name, parameter] : model_->NamedParameters()) count += parameter.numel();
+  for (const ModelParameter& parameter : model_->Parameters()) count += parameter.value.numel();
   result["parameters"] = count;
   result["weights"] = model_->weights_file().string();
   RETURN_IF_ERROR(WriteFileDurably(job_directory_ / kResultFile, result.dump()));
@@ -306,7 +266,7 @@ absl::Status Trainer::PublishResult() {
   if (from_best) {
     RETURN_IF_ERROR(CopyTree(checkpoints_->BestPath(state_.best->step), staging));
   } else {
-    RETURN_IF_ERROR(model_->Save(options_.base_directory, staging));
+    RETURN_IF_ERROR(model_->Save(plan_->options.base_directory, staging));
   }
   return PublishDirectory(staging, target);
 }

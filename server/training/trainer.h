@@ -1,14 +1,15 @@
 #pragma once
 // One training job from its directory (server/base/job_directory.h) to its result: what tandem-trainer runs.
 //
-// A step: the anchors, positives and negatives of a batch go through the model in one packed forward pass with dropout,
-// then InfoNCE, backward, clipping and AdamW. Batches follow from (seed, epoch, position), dropout masks from (seed,
-// step, pair, place of the text in its pair), so a run that was killed and started again has the same loss at every
-// step as one that was not.
+// A step: the texts of a batch of one objective, or of one batch of each, go through the model with dropout, at once or
+// in pieces (training_step.h), then loss, backward, clipping and AdamW. Batches follow from (seed, epoch, position)
+// (objective_plan.h), dropout masks from (seed, step, objective, example, place of the text in its example), so a run
+// that was killed and started again has the same loss at every step as one that was not.
 //
 // Order at the end of a step: event "step"; when due, validation, best weights, event "validation"; when due,
 // checkpoint, event "checkpoint". A checkpoint of a step that is due for validation and lacks it is validated after
-// resuming.
+// resuming. Training that validations end early ends as done, with a message; its learning rates were those of the
+// whole plan.
 
 #include <atomic>
 #include <filesystem>

@@ -41,35 +41,6 @@ int NextAttempt(const std::filesystem::path& events) {
 
 }  // namespace
 
-json ToJson(const ValidationResult& result) {
-  return {{"loss", result.loss},
-          {"ndcg_at_10", result.metrics.ndcg_at_10},
-          {"recall_at_10", result.metrics.recall_at_10},
-          {"mrr_at_10", result.metrics.mrr_at_10},
-          {"recall_at_1", result.metrics.recall_at_1},
-          {"queries", result.metrics.queries}};
-}
-
-absl::StatusOr<ValidationResult> ValidationResultFromJson(const json& json) {
-  ValidationResult result;
-  if (!json.is_object()) return absl::DataLossError("validation result: not a JSON object");
-  for (const auto& [key, field] : {std::pair{"loss", &result.loss},
-                                   {"ndcg_at_10", &result.metrics.ndcg_at_10},
-                                   {"recall_at_10", &result.metrics.recall_at_10},
-                                   {"mrr_at_10", &result.metrics.mrr_at_10},
-                                   {"recall_at_1", &result.metrics.recall_at_1}}) {
-    if (!json.contains(key) || !json[key].is_number()) {
-      return absl::DataLossError(std::string("validation result: ") + key + " is missing or not a number");
-    }
-    *field = json[key].get<double>();
-  }
-  if (!json.contains("queries") || !json["queries"].is_number_integer()) {
-    return absl::DataLossError("validation result: queries is missing or not a whole number");
-  }
-  result.metrics.queries = json["queries"].get<int>();
-  return result;
-}
-
 absl::StatusOr<TrainerEvents> TrainerEvents::Open(const std::filesystem::path& job_directory) {
   const std::filesystem::path path = job_directory / kEventsFile;
   ASSIGN_OR_RETURN(std::unique_ptr<EventWriter> writer, EventWriter::Open(path, NextAttempt(path)));
@@ -77,15 +48,17 @@ absl::StatusOr<TrainerEvents> TrainerEvents::Open(const std::filesystem::path& j
 }
 
 absl::Status TrainerEvents::Step(const StepReport& report) {
-  return writer_->Append({{"type", "step"},
-                          {"step", report.step},
-                          {"total_steps", report.total_steps},
-                          {"loss", report.loss},
-                          {"learning_rate", report.learning_rate},
-                          {"gradient_norm", report.gradient_norm},
-                          {"pairs_per_second", report.pairs_per_second},
-                          {"seconds_left", report.seconds_left},
-                          {"epoch", report.epoch}});
+  json event = {{"type", "step"},
+                {"step", report.step},
+                {"total_steps", report.total_steps},
+                {"loss", report.loss},
+                {"learning_rate", report.learning_rate},
+                {"gradient_norm", report.gradient_norm},
+                {"pairs_per_second", report.pairs_per_second},
+                {"seconds_left", report.seconds_left},
+                {"epoch", report.epoch}};
+  if (report.objective) event["objective"] = *report.objective;
+  return writer_->Append(std::move(event));
 }
 
 absl::Status TrainerEvents::Validation(int64_t step, const ValidationResult& result, bool best) {

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/event_log.h"
-#include "server/base/retrieval_metrics.h"
+#include "server/base/validation_metrics.h"
 
 namespace tandem {
 
@@ -21,17 +22,9 @@ struct StepReport {
   double gradient_norm = 0;  // Before clipping.
   double pairs_per_second = 0;
   double seconds_left = 0;
-  double epoch = 0;  // Epochs done, with the fraction of the current one.
+  double epoch = 0;              // Epochs done, with the fraction of the current one.
+  std::optional<int> objective;  // Whose step it was, when the objectives take turns.
 };
-
-struct ValidationResult {
-  double loss = 0;
-  RetrievalMetrics metrics;
-};
-
-// As "metrics" of result.json and of a checkpoint: loss, the four metrics and queries.
-nlohmann::json ToJson(const ValidationResult& result);
-absl::StatusOr<ValidationResult> ValidationResultFromJson(const nlohmann::json& json);
 
 class TrainerEvents {
  public:

@@ -154,6 +154,7 @@ class FakeJobs : public v1::JobService::Service {
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* job) override {
     job->set_name(request->name());
     job->set_state(v1::Job::SUCCEEDED);
+    job->set_last_sequence(steps_);
     return grpc::Status::OK;
   }
 

@@ -41,6 +41,15 @@ TEST(JobsTest, WatchBeginsAfterTheGivenSequence) {
   EXPECT_THAT(steps, ElementsAre(4, 5));
 }
 
+TEST(JobsTest, EventsEndWithTheLastThatThereIs) {
+  FakeJobs service(/*steps=*/7, /*events_per_stream=*/3);
+  ServedBy server(&service);
+  const absl::StatusOr<std::vector<v1::JobEvent>> events = server.client().jobs.Events("j1");
+  ASSERT_TRUE(events.ok()) << events.status();
+  ASSERT_EQ(events->size(), 7u);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ((*events)[static_cast<size_t>(i)].step().step(), i + 1);
+}
+
 TEST(JobsTest, WatchGivesUpWhenNoEventComes) {
   FakeJobs service(/*steps=*/5, /*events_per_stream=*/0);
   ServedBy server(&service);

@@ -166,53 +166,13 @@ void AddDatasets(Cases* cases) {
   example("labelled_text { label: \"l\" }", "labelled_text.text");
   example("labelled_text { text: \"t\" }", "labelled_text.label");
   example("labelled_text { text: \"t\" label: " + Quoted(257) + " }", "labelled_text.label");
+  example("text { }", "text.text");
 }
 
-void AddTraining(Cases* cases) {
-  const std::string train = "TrainingService/Train";
-  const std::string base = "base_revision: \"models/m\" ", dataset = "dataset: \"datasets/d\" ", good = base + dataset;
-  AddName(cases, train, "base_revision", dataset);
-  AddName(cases, train, "dataset", base);
-  cases->push_back({train, {good + "dataset_commit: 0"}, "dataset_commit", ""});
-  cases->push_back({train, {good + "dataset_commit: -1"}, "dataset_commit", ""});
-  cases->push_back({train, {good + "target_model: \"models/m/revisions/r\""}, "target_model", ""});
-  cases->push_back({train, {good + "validation_dataset: \"d\""}, "validation_dataset", ""});
-  cases->push_back({train, {good + "validation_dataset: \"datasets/d\""}, "validation_dataset", ""});
-  cases->push_back({train, {good + "request_id: " + Quoted(65)}, "request_id", ""});
-  for (const char* bad : {"0", "-1", "1001", "nan", "inf"}) {
-    cases->push_back({train, {good + "info_nce { scale: " + bad + " }"}, "info_nce.scale", ""});
-  }
-  cases->push_back(
-      {train, {good + "info_nce { symmetric: true } options { batch_sampler: PLAIN }"}, "info_nce.symmetric", ""});
-  const struct {
-    const char* field;
-    std::vector<const char*> values;
-  } options[] = {{"batch_size", {"0", "1", "4097", "-5"}},
-                 {"epochs", {"0", "1001"}},
-                 {"max_steps", {"0", "10000001"}},
-                 {"learning_rate", {"0", "-1", "1.5", "nan", "inf"}},
-                 {"warmup_steps", {"-1", "5 max_steps: 5"}},
-                 {"schedule", {"9"}},
-                 {"weight_decay", {"-0.1", "1.1", "nan"}},
-                 {"max_gradient_norm", {"0", "nan", "2e6"}},
-                 {"max_length", {"0", "3", "-1"}},
-                 {"seed", {"-1"}},
-                 {"order", {"9"}},
-                 {"batch_sampler", {"9"}},
-                 {"validation_fraction", {"-0.1", "0.6", "nan"}},
-                 {"evaluation_steps", {"0", "10000001"}},
-                 {"keep", {"9"}},
-                 {"checkpoint_steps", {"0", "10000001"}}};
-  for (const auto& option : options) {
-    for (const char* value : option.values) {
-      cases->push_back({train,
-                        {good + "options { " + option.field + ": " + value + " }"},
-                        std::string("options.") + option.field,
-                        ""});
-    }
-  }
-  AddName(cases, "TrainingService/MineNegatives", "dataset", "collection: \"collections/c\"");
-  AddName(cases, "TrainingService/MineNegatives", "collection", dataset);
+void AddJobs(Cases* cases) {
+  const std::string mine = "TrainingService/MineNegatives";
+  AddName(cases, mine, "dataset", "collection: \"collections/c\"");
+  AddName(cases, mine, "collection", "dataset: \"datasets/d\"");
   for (const char* method : {"GetJob", "CancelJob", "DeleteJob", "WatchJob"}) {
     AddName(cases, std::string("JobService/") + method, "name");
   }
@@ -423,20 +383,23 @@ void AddServer(Cases* cases) {
 std::vector<BadInput> BadInputs() {
   Cases cases;
   AddDatasets(&cases);
-  AddTraining(&cases);
+  AddJobs(&cases);
   AddModels(&cases);
   AddCollections(&cases);
   AddReleases(&cases);
   AddSearches(&cases);
   AddServer(&cases);
+  for (BadInput& input : TrainingInputs()) cases.push_back(std::move(input));
   for (BadInput& input : InputsOverLimits()) cases.push_back(std::move(input));
   return cases;
 }
 
 std::vector<AnyValue> AnyValueIsLegal() {
   const std::string reason = "a truth value in a client's own JSON: both are legal beside anything else";
-  return {{"CollectionService/UpsertDocuments:documents.payload.fields.value.bool_value", reason},
-          {"CollectionService/ImportDocuments:documents.payload.fields.value.bool_value", reason}};
+  std::vector<AnyValue> fields = AnyTrainingValueIsLegal();
+  fields.push_back({"CollectionService/UpsertDocuments:documents.payload.fields.value.bool_value", reason});
+  fields.push_back({"CollectionService/ImportDocuments:documents.payload.fields.value.bool_value", reason});
+  return fields;
 }
 
 }  // namespace tandem::test

@@ -16,12 +16,14 @@ struct BadInput {
 inline std::string Quoted(int bytes) { return "\"" + std::string(bytes, 'a') + "\""; }  // Text format.
 
 std::vector<BadInput> BadInputs();
-std::vector<BadInput> InputsOverLimits();  // The part of them in bad_input_limit_cases.cc.
+std::vector<BadInput> TrainingInputs();    // The part of them in bad_input_training_cases.cc,
+std::vector<BadInput> InputsOverLimits();  // and in bad_input_limit_cases.cc.
 
 // Fields ("Service/Method:path") for which every value is legal by itself and no combination is wrong, with the reason.
 struct AnyValue {
   std::string field, reason;
 };
 std::vector<AnyValue> AnyValueIsLegal();
+std::vector<AnyValue> AnyTrainingValueIsLegal();  // The part of them in bad_input_training_cases.cc.
 
 }  // namespace tandem::test

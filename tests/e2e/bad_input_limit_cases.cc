@@ -36,17 +36,10 @@ void AddExampleLimits(Cases* cases) {
   add("scored_pair { first: " + over + " second: \"b\" score: 0.5 }", "scored_pair.first");
   add("labelled_pair { first: \"a\" second: " + over + " similar: true }", "labelled_pair.second");
   add("labelled_text { text: " + over + " label: \"l\" }", "labelled_text.text");
+  add("text { text: " + over + " }", "text.text");
   std::string token;  // As PageToken makes it, but with a key that no dataset has.
   absl::WebSafeBase64Escape(std::string("datasets\n") + std::string(1024, 'a'), &token);
   cases->push_back({"DatasetService/ListDatasets", {"page_token: \"" + token + "\""}, "page_token", ""});
-}
-
-void AddTrainingLimits(Cases* cases) {
-  const std::string good = "base_revision: \"models/m\" dataset: \"datasets/d\" ";
-  for (const char* field : {"max_length", "warmup_steps"}) {
-    cases->push_back(
-        {"TrainingService/Train", {good + "options { " + field + ": 100000 }"}, std::string("options.") + field, ""});
-  }
 }
 
 void AddDocumentLimits(Cases* cases) {
@@ -106,7 +99,6 @@ void AddControlCharacters(Cases* cases) {
 std::vector<BadInput> InputsOverLimits() {
   Cases cases;
   AddExampleLimits(&cases);
-  AddTrainingLimits(&cases);
   AddDocumentLimits(&cases);
   AddSearchLimits(&cases);
   AddControlCharacters(&cases);

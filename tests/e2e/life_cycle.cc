@@ -25,7 +25,7 @@ JobEventFact FactOf(const v1::JobEvent& event) {
     case v1::JobEvent::kStep:
       return {.kind = "step", .step = event.step().step(), .loss = event.step().loss()};
     case v1::JobEvent::kValidation:
-      return {.kind = "validation", .step = event.validation().step(), .loss = event.validation().loss()};
+      return {.kind = "validation", .step = event.validation().step(), .loss = event.validation().metrics().loss()};
     case v1::JobEvent::kCheckpoint:
       return {.kind = "checkpoint", .step = event.checkpoint().step()};
     case v1::JobEvent::kMessage:

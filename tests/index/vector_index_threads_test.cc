@@ -22,7 +22,7 @@ TEST(VectorIndexThreadsTest, SnapshotStaysWhatItWasWhileTheWriterGoesOn) {
     std::atomic<int> searches = 0;
     const auto read = [&] {
       const std::vector<float> query(kDimensions, 1);
-      while (!done || searches < 4) {
+      while (!done) {
         const auto snapshot = index->snapshot();
         for (int repeat = 0; repeat < 2; ++repeat) {
           const auto hits = snapshot->Search(query, {.k = 10000, .exact = repeat == 0});
@@ -48,6 +48,8 @@ TEST(VectorIndexThreadsTest, SnapshotStaysWhatItWasWhileTheWriterGoesOn) {
         removed.push_back(label - kWindow);
       }
       ASSERT_TRUE(index->Apply(commit, labels, vectors, removed).ok());
+      // Or a busy machine would have written all before the first search.
+      while (searches < commit / 500 && !HasFailure()) std::this_thread::yield();
       if (commit % 700 == 0) {
         sealed = scratch.Fresh();
         ASSERT_TRUE(VectorIndex::WriteSealed(*index->snapshot(), index->options(), *sealed, 1).ok());
@@ -58,7 +60,6 @@ TEST(VectorIndexThreadsTest, SnapshotStaysWhatItWasWhileTheWriterGoesOn) {
     done = true;
     first.join();
     second.join();
-    EXPECT_GT(searches, 4);
   }
 }
 

@@ -1,5 +1,5 @@
 // Stands in for tandem-trainer in tests of server/jobs: keeps the contract of server/base/job_directory.h without
-// training. The anchor of the first example says how it behaves; see main.
+// training. The first text of the first example says how it behaves; see main.
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -57,10 +57,14 @@ class FakeTrainer {
   int attempt() const { return attempt_; }
 
   std::string Behaviour() const {
-    std::ifstream file(directory_ / tandem::kExamplesFile);
+    std::ifstream file(directory_ / tandem::ExamplesFile(0));
     std::string line;
     std::getline(file, line);
-    return nlohmann::json::parse(line)["anchor"].get<std::string>();
+    const nlohmann::json example = nlohmann::json::parse(line);
+    for (const char* const key : {"anchor", "first", "text"}) {
+      if (example.contains(key)) return example[key].get<std::string>();
+    }
+    return "";
   }
 
   bool HasBase() const {
@@ -70,7 +74,9 @@ class FakeTrainer {
   }
 
   void Append(nlohmann::json event) { writer_->Append(std::move(event)).IgnoreError(); }
-  void Step(int step) { Append({{"type", "step"}, {"step", step}, {"total_steps", 3}, {"loss", 0.5}}); }
+  void Step(int step) {
+    Append({{"type", "step"}, {"step", step}, {"total_steps", 3}, {"loss", 0.5}, {"pairs_per_second", 4}});
+  }
 
   bool Resumed() const { return std::filesystem::exists(directory_ / "checkpoint-1"); }
   void Checkpoint() {

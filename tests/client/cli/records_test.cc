@@ -38,6 +38,7 @@ TEST(RecordsTest, JsonKeysDecideTheKindOfExample) {
   EXPECT_FLOAT_EQ(Json(R"({"first": "a", "second": "b", "score": 0.5})")->scored_pair().score(), 0.5f);
   EXPECT_TRUE(Json(R"({"first": "a", "second": "b", "similar": false})")->labelled_pair().has_similar());
   EXPECT_EQ(Json(R"({"text": "a", "label": "b"})")->labelled_text().label(), "b");
+  EXPECT_EQ(Json(R"({"text": "a"})")->text().text(), "a");
 }
 
 TEST(RecordsTest, JsonRefusalsNameTheKey) {
@@ -48,6 +49,7 @@ TEST(RecordsTest, JsonRefusalsNameTheKey) {
   EXPECT_THAT(Refusal(Json(R"({"anchor": 1, "positive": "p"})").status()), HasSubstr("anchor: must be a string"));
   EXPECT_THAT(Refusal(Json(R"({"anchor": "q", "positives": "p"})").status()), HasSubstr("positives: must be a list"));
   EXPECT_THAT(Refusal(Json(R"({"first": "a", "second": "b"})").status()), HasSubstr("score: is missing"));
+  EXPECT_THAT(Refusal(Json(R"({"label": "b"})").status()), HasSubstr("text: is missing"));
   EXPECT_THAT(Refusal(Json("{\"anchor\": \"\xff\", \"positive\": \"p\"}").status()), HasSubstr("not JSON"));
 }
 
@@ -61,6 +63,7 @@ TEST(RecordsTest, TsvColumnsFollowTheKind) {
   EXPECT_FLOAT_EQ(Tsv("a\tb\t0.25", ExampleKind::kScoredPair)->scored_pair().score(), 0.25f);
   EXPECT_TRUE(Tsv("a\tb\ttrue", ExampleKind::kLabelledPair)->labelled_pair().similar());
   EXPECT_EQ(Tsv("a\tb", ExampleKind::kLabelledText)->labelled_text().text(), "a");
+  EXPECT_EQ(Tsv("a b", ExampleKind::kText)->text().text(), "a b");
 }
 
 TEST(RecordsTest, TsvRefusalsSayWhatIsNeeded) {
@@ -68,6 +71,7 @@ TEST(RecordsTest, TsvRefusalsSayWhatIsNeeded) {
   EXPECT_THAT(Refusal(Tsv("a\tb\tx", ExampleKind::kScoredPair).status()), HasSubstr("score: 'x' is no number"));
   EXPECT_THAT(Refusal(Tsv("a\tb\tmaybe", ExampleKind::kLabelledPair).status()), HasSubstr("similar: 'maybe'"));
   EXPECT_THAT(Refusal(Tsv("q\t\xff", ExampleKind::kPair).status()), HasSubstr("not UTF-8"));
+  EXPECT_THAT(Refusal(Tsv("a\tb", ExampleKind::kText).status()), HasSubstr("has 2 columns; text is needed"));
 }
 
 TEST(RecordsTest, DocumentsCarryTheirPayload) {

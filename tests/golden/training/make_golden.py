@@ -2,13 +2,11 @@
 """Makes the reference numbers of the trainer with sentence-transformers 6.2.0 and transformers, and the small random
 model that the tests train. Writes, beside itself:
 
-  tiny_bert/        a BERT of 2 layers, hidden size 32, with random weights: a complete sentence-transformers directory
-  loss.json         batches of texts, and the loss that the tiny model has on each (no dropout)
-  <batch>.gradient  the gradient of every parameter, float32 little-endian, end to end in the order of "parameters" in
-                    loss.json
-  schedule.json     factors of transformers' learning rate schedules
-  adamw.json        a few steps of torch.optim.AdamW with clip_grad_norm_
-  sampler.json      batches of NoDuplicatesBatchSampler over given orders
+  tiny_bert/     a BERT of 2 layers, hidden size 32, with random weights: a complete sentence-transformers directory
+  schedule.json  factors of transformers' learning rate schedules
+  adamw.json     a few steps of torch.optim.AdamW with clip_grad_norm_
+  sampler.json   batches of NoDuplicatesBatchSampler over given orders
+  balanced.json  batches of GroupByLabelBatchSampler over given orders
 
 Usage: make_golden.py (with torch and sentence-transformers installed)
 """
@@ -17,12 +15,10 @@ import json
 import pathlib
 import random
 
-import numpy
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
+from sentence_transformers.base.sampler import GroupByLabelBatchSampler, NoDuplicatesBatchSampler
 from sentence_transformers.sentence_transformer import modules
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (BertConfig, BertModel, BertTokenizerFast, get_constant_schedule_with_warmup,
                           get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup)
@@ -33,15 +29,6 @@ TINY = HERE / "tiny_bert"
 WORDS = """library for the files a of to and with in is python data this package test index search model text image
 network server tool code fast small tree graph music video color fish bird water stone metal paper letter
 number""".split()
-
-ANCHORS = ["python library for fast search", "a tool to index text files", "water color paper",
-           "music video server", "small test package", "graph of a network"]
-POSITIVES = ["this package is a library with a search tree in python",
-             "tool and index for the text of files",
-             "paper for color and water", "server of music and video data in a network, with tools",
-             "test of a small package", "this code is for the tree and graph of a network"]
-NEGATIVES = [["bird and fish", "metal"], ["stone in water", "letter"], ["model of a bird"],
-             ["number data", "image code"], ["fast fish tool", "the letter"], ["color image"]]
 
 
 def vocabulary():
@@ -78,56 +65,6 @@ def make_tiny_bert():
         path.unlink()
     bert.rmdir()
     (TINY / "README.md").unlink(missing_ok=True)
-
-
-def batches():
-    one = [[n[0]] for n in NEGATIVES]
-    none = [[] for _ in NEGATIVES]
-    make = lambda name, scale, symmetric, negatives: dict(
-        name=name, scale=scale, symmetric=symmetric, anchors=ANCHORS, positives=POSITIVES, negatives=negatives)
-    return [make("one_way", 20.0, False, none), make("symmetric", 20.0, True, none),
-            make("one_way_negatives", 20.0, False, one), make("symmetric_negatives", 10.0, True, one),
-            make("one_way_ragged", 20.0, False, NEGATIVES)]
-
-
-def loss_of(model, batch):
-    """The loss on a batch, attached to the graph. The negatives of all pairs are one pool: with the same count for each
-    pair, this is what sentence-transformers makes of its columns, and its own code adds the rest."""
-    directions = ("query_to_doc", "doc_to_query") if batch["symmetric"] else ("query_to_doc",)
-    loss = MultipleNegativesRankingLoss(model, scale=batch["scale"], directions=directions,
-                                        partition_mode="per_direction" if batch["symmetric"] else "joint")
-    embed = lambda texts: model(model.preprocess(texts))["sentence_embedding"]
-    columns = [embed(batch["anchors"]), embed(batch["positives"])]
-    negatives = batch["negatives"]
-    if any(negatives) and len({len(n) for n in negatives}) == 1:
-        columns += [embed([n[i] for n in negatives]) for i in range(len(negatives[0]))]
-    elif any(negatives):  # Columns of one width do not fit: the formula, as in the class.
-        documents = torch.cat([columns[1], embed([text for n in negatives for text in n])])
-        cos = torch.nn.functional.normalize(columns[0]) @ torch.nn.functional.normalize(documents).T * batch["scale"]
-        return torch.nn.functional.cross_entropy(cos, torch.arange(len(columns[0])))
-    return loss.compute_loss_from_embeddings(columns, labels=None)
-
-
-def gradients(model, batch):
-    model.eval()
-    model.zero_grad()
-    loss = loss_of(model, batch)
-    loss.backward()
-    bert = model[0].auto_model if hasattr(model[0], "auto_model") else model[0].model
-    named = {name: parameter for name, parameter in bert.named_parameters() if not name.startswith("pooler.")}
-    return loss.item(), {name: (torch.zeros_like(p) if p.grad is None else p.grad) for name, p in named.items()}
-
-
-def make_losses():
-    model = SentenceTransformer(str(TINY), device="cpu")
-    out = {"parameters": [], "batches": []}
-    for batch in batches():
-        loss, named = gradients(model, batch)
-        out["parameters"] = [{"name": name, "shape": list(g.shape)} for name, g in named.items()]
-        out["batches"].append({**batch, "loss": loss})
-        flat = numpy.concatenate([g.detach().numpy().astype("<f4").ravel() for g in named.values()])
-        (HERE / f"{batch['name']}.gradient").write_bytes(flat.tobytes())
-    (HERE / "loss.json").write_text(json.dumps(out, indent=1) + "\n")
 
 
 def make_schedules():
@@ -208,9 +145,41 @@ def make_sampler():
     (HERE / "sampler.json").write_text(json.dumps(cases) + "\n")
 
 
+class Labels:
+    """What GroupByLabelBatchSampler asks of a data set."""
+    column_names = ["label"]
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, column):
+        return self.labels
+
+
+def make_balanced():
+    """Classes are numbered by first appearance, as tandem does. All orders are given: permutations are the identity."""
+    randperm = torch.randperm
+    torch.randperm = lambda n, generator=None, dtype=None: torch.arange(n, dtype=dtype)
+    rng = random.Random(4)
+    cases = []
+    for texts, classes, batch_size in [(60, 6, 8), (50, 20, 12), (80, 2, 16), (100, 3, 6), (200, 40, 32), (9, 3, 4)]:
+        # Skewed: the first class is about as large as all others together.
+        names = [0 if rng.random() < 0.3 else rng.randrange(classes) for _ in range(texts)]
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        labels = [numbers[name] for name in names]
+        sampler = GroupByLabelBatchSampler(Labels(labels), batch_size=batch_size, drop_last=False,
+                                           valid_label_columns=["label"])
+        cases.append({"batch_size": batch_size, "labels": labels, "batches": [list(batch) for batch in sampler]})
+    torch.randperm = randperm
+    (HERE / "balanced.json").write_text(json.dumps(cases) + "\n")
+
+
 if __name__ == "__main__":
     make_tiny_bert()
-    make_losses()
     make_schedules()
     make_adamw()
     make_sampler()
+    make_balanced()

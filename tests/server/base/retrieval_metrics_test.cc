@@ -1,8 +1,11 @@
 #include "server/base/retrieval_metrics.h"
 
 #include <cmath>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include "tests/server/base/metrics_golden.h"
 
 namespace tandem {
 namespace {
@@ -67,48 +70,25 @@ TEST(RetrievalMetricsTest, AverageIsTheMeanOverQueries) {
   EXPECT_EQ(Average({}).queries, 0);
 }
 
-TEST(PairedBootstrapTest, EqualSystemsDifferByNothing) {
-  const double a[] = {0.1, 0.5, 0.9};
-  const PairedDifference difference = PairedBootstrap(a, a);
-  EXPECT_EQ(difference.mean, 0);
-  EXPECT_EQ(difference.lower, 0);
-  EXPECT_EQ(difference.upper, 0);
-}
-
-TEST(PairedBootstrapTest, ConstantDifferenceHasNoSpread) {
-  const double a[] = {0.75, 0.5, 1}, b[] = {0.5, 0.25, 0.75};
-  const PairedDifference difference = PairedBootstrap(a, b);
-  EXPECT_NEAR(difference.lower, 0.25, kTolerance);
-  EXPECT_NEAR(difference.upper, 0.25, kTolerance);
-}
-
-TEST(PairedBootstrapTest, IntervalEqualsTheNormalApproximation) {
-  std::vector<double> a(400), b(400, 0.0);
-  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<double>(i % 20) / 20;  // Mean 0.475.
-  double variance = 0;
-  for (double value : a) variance += (value - 0.475) * (value - 0.475) / a.size();
-  const double half_width = 1.96 * std::sqrt(variance / a.size());
-  const PairedDifference difference = PairedBootstrap(a, b);
-  EXPECT_NEAR(difference.mean, 0.475, 1e-9);
-  EXPECT_NEAR(difference.lower, 0.475 - half_width, 0.003);
-  EXPECT_NEAR(difference.upper, 0.475 + half_width, 0.003);
-}
-
-TEST(PairedBootstrapTest, SwappingSystemsMirrorsAndSeedsRepeat) {
-  std::vector<double> a(50), b(50);
-  for (size_t i = 0; i < a.size(); ++i) {
-    a[i] = std::sin(i) * 0.5 + 0.5;
-    b[i] = std::cos(3.0 * i) * 0.5 + 0.5;
+TEST(RetrievalMetricsTest, EqualsSentenceTransformersAtEveryK) {
+  const nlohmann::json golden = test::MetricsGolden("retrieval");
+  const auto gains = golden["gains"].get<std::vector<std::vector<int>>>();
+  ASSERT_EQ(golden["at"].size(), 4u);
+  for (const nlohmann::json& at : golden["at"]) {
+    const size_t k = at["k"];
+    double ndcg = 0, recall = 0, mrr = 0, map = 0;
+    for (size_t query = 0; query < gains.size(); ++query) {
+      const std::vector<int> judged(golden["relevant"][query].get<size_t>(), 1);
+      ndcg += NdcgAt(k, gains[query], judged) / gains.size();
+      recall += RecallAt(k, gains[query], judged) / gains.size();
+      mrr += ReciprocalRankAt(k, gains[query]) / gains.size();
+      map += AveragePrecisionAt(k, gains[query], judged) / gains.size();
+    }
+    EXPECT_NEAR(ndcg, at["ndcg"].get<double>(), kTolerance) << k;
+    EXPECT_NEAR(recall, at["recall"].get<double>(), kTolerance) << k;
+    EXPECT_NEAR(mrr, at["mrr"].get<double>(), kTolerance) << k;
+    EXPECT_NEAR(map, at["map"].get<double>(), kTolerance) << k;
   }
-  const PairedDifference one = PairedBootstrap(a, b, 2000, 7), again = PairedBootstrap(a, b, 2000, 7);
-  EXPECT_EQ(one.lower, again.lower);
-  EXPECT_EQ(one.upper, again.upper);
-  EXPECT_LE(one.lower, one.mean);
-  EXPECT_GE(one.upper, one.mean);
-  const PairedDifference swapped = PairedBootstrap(b, a, 2000, 7);
-  EXPECT_NEAR(swapped.lower, -one.upper, 1e-12);
-  EXPECT_NEAR(swapped.upper, -one.lower, 1e-12);
-  EXPECT_NE(PairedBootstrap(a, b, 2000, 8).lower, one.lower);
 }
 
 }  // namespace

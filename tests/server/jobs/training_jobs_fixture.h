@@ -41,7 +41,7 @@ inline TrainingJobRequest RequestFor(const std::string& dataset) {
   request.tenant = "t";
   request.base_model = "base";
   request.base_revision = "r1";
-  request.dataset = dataset;
+  request.sources = {{dataset, std::nullopt}};
   request.target_model = "tuned";
   return request;
 }

@@ -33,7 +33,7 @@ TEST_F(TrainingJobsTest, AJobThatSucceedsMakesARevisionWithItsLineage) {
   EXPECT_EQ(revision.parameters, 22713216);
   EXPECT_EQ(revision.architecture, "BertModel");
   EXPECT_EQ(revision.contract.dimensions, 384);
-  EXPECT_EQ(revision.validation->ndcg_at_10, 0.75);
+  EXPECT_EQ(revision.validation->metrics.retrieval->ndcg_at_10, 0.75);
   EXPECT_EQ(revision.sha256.size(), 64u);
   EXPECT_EQ(nlohmann::json::parse(revision.options_json)["seed"], 42);
   EXPECT_THAT(revision.options_json, testing::Not(HasSubstr(data_.string())));
@@ -352,10 +352,10 @@ TEST_F(TrainingJobsTest, SubmitRefusesWhatCannotBeTrained) {
   request.base_revision = "r9";
   EXPECT_TRUE(absl::IsNotFound(jobs_->Submit(request, nullptr).status()));
   request = RequestFor("d");
-  request.dataset_commit = 3;
+  request.sources[0].commit = 3;
   EXPECT_EQ(FieldPath(jobs_->Submit(request, nullptr).status()), "dataset_commit");
-  request.dataset_commit = 1;
-  EXPECT_THAT(jobs_->Submit(request, nullptr).status().message(), HasSubstr("has 1 pairs up to commit 1"));
+  request.sources[0].commit = 1;
+  EXPECT_THAT(jobs_->Submit(request, nullptr).status().message(), HasSubstr("has 1 examples up to commit 1"));
   request = RequestFor("d");
   request.options.batch_size = 1;
   EXPECT_TRUE(absl::IsInvalidArgument(jobs_->Submit(request, nullptr).status()));

@@ -6,11 +6,17 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
 #include "server/base/status.h"
 #include "server/rpc/validate.h"
 #include "tandem/v1/collection.pb.h"
 #include "tandem/v1/dataset.pb.h"
 #include "tandem/v1/job.pb.h"
+#include "tandem/v1/loss.pb.h"
 #include "tandem/v1/training.pb.h"
 
 namespace tandem {
@@ -27,7 +33,8 @@ TEST(ConvertTest, EveryKindOfExampleComesBack) {
   for (const char* text :
        {"pair { anchor: 'a' positives: 'p' positives: 'q' negatives: 'n' }",
         "scored_pair { first: 'a' second: 'b' score: 0.5 }", "labelled_pair { first: 'a' second: 'b' similar: false }",
-        "labelled_pair { first: 'a' second: 'b' similar: true }", "labelled_text { text: 'a' label: 'l' }"}) {
+        "labelled_pair { first: 'a' second: 'b' similar: true }", "labelled_text { text: 'a' label: 'l' }",
+        "text { text: 'a' }"}) {
     const auto example = Parse<v1::Example>(text);
     EXPECT_TRUE(Validate(example).ok());
     v1::Example again;
@@ -53,16 +60,133 @@ TEST(ConvertTest, TrainingOptionsThatAreNotSetKeepTheirDefaults) {
   const TrainerOptions defaults;
   EXPECT_EQ(ToJson(ToTrainerOptions(v1::TrainRequest())), ToJson(defaults));
   const auto request = Parse<v1::TrainRequest>(
-      "info_nce { scale: 5 symmetric: true } options { batch_size: 8 max_steps: 7 schedule: COSINE keep: LAST order: "
+      "loss { info_nce { scale: 5 symmetric: true } } options { batch_size: 8 max_steps: 7 schedule: COSINE keep: LAST "
+      "order: "
       "GIVEN }");
   const TrainerOptions options = ToTrainerOptions(request);
-  EXPECT_EQ(options.scale, 5);
-  EXPECT_TRUE(options.symmetric);
+  const InfoNceOptions loss = std::get<InfoNceOptions>(options.objectives.at(0).loss.kind);
+  EXPECT_EQ(loss.scale, 5);
+  EXPECT_TRUE(loss.symmetric);
   EXPECT_EQ(options.batch_size, 8);
   EXPECT_EQ(options.max_steps, 7);
   EXPECT_EQ(options.schedule, Schedule::kCosine);
   EXPECT_EQ(options.keep, KeepRevision::kLast);
   EXPECT_EQ(options.order, ExampleOrder::kGiven);
+}
+
+// Field by field against the JSON of the options, whose keys are the names of the proto's fields.
+TEST(ConvertTest, EveryOptionOfEveryLossComesOver) {
+  const std::vector<std::pair<std::string, std::string>> losses = {
+      {"info_nce { scale: 5 symmetric: true query_negatives: true document_negatives: true hardness: 2 "
+       "hard_negatives: EXPLICIT false_negative_margin: -0.5 several_positives: true }",
+       R"({"info_nce": {"scale": 5.0, "symmetric": true, "query_negatives": true, "document_negatives": true,
+           "hardness": 2.0, "hard_negatives": 3, "false_negative_margin": -0.5, "several_positives": true}})"},
+      {"nt_xent { temperature: 0.5 }", R"({"nt_xent": {"temperature": 0.5}})"},
+      {"n_pair { regularization: 0.5 }", R"({"n_pair": {"regularization": 0.5}})"},
+      {"triplet { mining: BATCH_SEMI_HARD distance: COSINE margin: 0.25 }",
+       R"({"triplet": {"mining": 5, "distance": 2, "margin": 0.25}})"},
+      {"sup_con { temperature: 0.5 }", R"({"sup_con": {"temperature": 0.5}})"},
+      {"contrastive { distance: EUCLIDEAN margin: 0.25 squared: false only_hard: true }",
+       R"({"contrastive": {"distance": 1, "margin": 0.25, "squared": false, "only_hard": true}})"},
+      {"sim_cse { scale: 5 }", R"({"sim_cse": {"scale": 5.0}})"},
+      {"cosent { scale: 5 }", R"({"cosent": {"scale": 5.0}})"},
+      {"angle { scale: 5 }", R"({"angle": {"scale": 5.0}})"},
+      {"cosine_mse { }", R"({"cosine_mse": {}})"},
+      {"cosent { scale: 5 } matryoshka { dimensions: 64 dimensions: 32 weights: 1 weights: 0.5 }",
+       R"({"cosent": {"scale": 5.0}, "matryoshka": {"dimensions": [64, 32], "weights": [1.0, 0.5]}})"}};
+  for (const auto& [text, json] : losses) {
+    EXPECT_EQ(ToJson(FromProto(Parse<v1::Loss>(text))), nlohmann::json::parse(json)) << text;
+  }
+  EXPECT_EQ(ToJson(FromProto(v1::Loss())), ToJson(LossOptions()));
+}
+
+TEST(ConvertTest, ObjectivesComeOverInTheirOrderWithTheirWeights) {
+  const TrainerOptions options = ToTrainerOptions(Parse<v1::TrainRequest>(
+      "objectives { dataset: 'datasets/a' loss { cosent { } } weight: 0.5 } objectives { dataset: 'datasets/b' }"));
+  ASSERT_EQ(options.objectives.size(), 2u);
+  EXPECT_EQ(NameOf(options.objectives[0].loss), "cosent");
+  EXPECT_EQ(options.objectives[0].weight, 0.5);
+  EXPECT_EQ(NameOf(options.objectives[1].loss), "info_nce");
+  EXPECT_EQ(options.objectives[1].weight, 1);
+}
+
+TEST(ConvertTest, EveryTrainingOptionComesOver) {
+  const auto request = Parse<v1::TrainRequest>(
+      "options { batch_size: 64 micro_batch_size: 8 epochs: 3 max_steps: 77 learning_rate: 0.5 warmup_steps: 7 "
+      "schedule: CONSTANT weight_decay: 0.25 max_gradient_norm: 2.5 max_length: 96 seed: 5 order: GIVEN "
+      "batch_sampler: BALANCED texts_per_class: 6 mixing: SUM validation_fraction: 0.125 evaluation_steps: 11 "
+      "early_stopping_patience: 4 keep: BEST checkpoint_steps: 13 freeze_embeddings: true freeze_layers: 2 "
+      "layer_decay: 0.75 precision: BFLOAT16 lora { rank: 8 alpha: 4 dropout: 0.5 } }");
+  EXPECT_EQ(request.options().GetDescriptor()->field_count(), 25) << "a field that is new belongs into this test";
+  const nlohmann::json json = ToJson(ToTrainerOptions(request));
+  const nlohmann::json wanted = nlohmann::json::parse(
+      R"({"batch_size": 64, "micro_batch_size": 8, "epochs": 3, "max_steps": 77, "learning_rate": 0.5,
+          "warmup_steps": 7, "schedule": 3, "weight_decay": 0.25, "max_gradient_norm": 2.5, "max_length": 96, "seed": 5,
+          "order": 2, "batch_sampler": 3, "texts_per_class": 6, "mixing": 2, "validation_fraction": 0.125,
+          "evaluation_steps": 11, "early_stopping_patience": 4, "keep": 1, "checkpoint_steps": 13,
+          "freeze_embeddings": true, "freeze_layers": 2, "layer_decay": 0.75, "precision": 2,
+          "lora": {"rank": 8, "alpha": 4.0, "dropout": 0.5}})");
+  for (const auto& [key, value] : wanted.items()) EXPECT_EQ(json.value(key, nlohmann::json()), value) << key;
+}
+
+TEST(ConvertTest, ASmallBatchHasFewerTextsPerClassUnlessToldOtherwise) {
+  const auto texts_per_class = [](const std::string& options) {
+    return ToTrainerOptions(Parse<v1::TrainRequest>("options { " + options + " }")).texts_per_class;
+  };
+  EXPECT_EQ(texts_per_class("batch_size: 32"), 4);
+  EXPECT_EQ(texts_per_class("batch_size: 6"), 3);
+  EXPECT_EQ(texts_per_class("batch_size: 2"), 2);
+  EXPECT_EQ(texts_per_class("batch_size: 6 texts_per_class: 5"), 5);
+}
+
+TEST(ConvertTest, TheFaultOfALoneListedObjectiveHasItsPlace) {
+  const auto path = [](const std::string& request) {
+    return FieldPath(Validate(Parse<v1::TrainRequest>("base_revision: 'models/m' " + request))).value_or("");
+  };
+  EXPECT_EQ(path("dataset: 'datasets/d' loss { info_nce { scale: 0 } }"), "loss.info_nce.scale");
+  EXPECT_EQ(path("objectives { dataset: 'datasets/d' loss { info_nce { scale: 0 } } }"),
+            "objectives[0].loss.info_nce.scale");
+  EXPECT_EQ(path("objectives { dataset: 'datasets/d' weight: 0 }"), "objectives[0].weight");
+  EXPECT_EQ(path("objectives { dataset: 'datasets/d' } objectives { dataset: 'datasets/d' weight: 0 }"),
+            "objectives[1].weight");
+  EXPECT_EQ(path("objectives { dataset: 'datasets/d' } options { epochs: 0 }"), "options.epochs");
+}
+
+TEST(ConvertTest, AValidationEventHasTheMetricsOfItsForm) {
+  const auto validation = [](nlohmann::json event) {
+    event["type"] = "validation";
+    v1::JobEvent message;
+    ToProto(event, 0, &message);
+    return message.validation();
+  };
+  const v1::JobEvent::Validation pairs = validation({{"step", 4},
+                                                     {"best", true},
+                                                     {"loss", 0.5},
+                                                     {"ndcg_at_10", 0.75},
+                                                     {"recall_at_10", 0.9},
+                                                     {"mrr_at_10", 0.7},
+                                                     {"recall_at_1", 0.6},
+                                                     {"queries", 12},
+                                                     {"alignment", 0.25}});
+  EXPECT_EQ(pairs.step(), 4);
+  EXPECT_TRUE(pairs.best());
+  EXPECT_EQ(pairs.metrics().loss(), 0.5);
+  EXPECT_EQ(pairs.metrics().retrieval().ndcg_at_10(), 0.75);
+  EXPECT_EQ(pairs.metrics().alignment(), 0.25);
+  EXPECT_FALSE(pairs.metrics().has_uniformity());
+  const v1::JobEvent::Validation scored = validation({{"spearman", 0.5}, {"pearson", 0.25}});
+  EXPECT_EQ(scored.metrics().similarity().pearson(), 0.25);
+  EXPECT_FALSE(scored.metrics().has_loss());
+  EXPECT_EQ(validation({{"average_precision", 0.5},
+                        {"best_accuracy", 0.25},
+                        {"best_accuracy_threshold", 0.1},
+                        {"best_f1", 0.2},
+                        {"best_f1_threshold", 0.3}})
+                .metrics()
+                .labelled_pairs()
+                .best_f1_threshold(),
+            0.3);
+  EXPECT_EQ(validation({{"knn_accuracy", 0.5}, {"texts", 9}}).metrics().classes().texts(), 9);
 }
 
 TEST(ConvertTest, AHeartbeatRepeatsTheLastSequence) {

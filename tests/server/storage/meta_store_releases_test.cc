@@ -221,7 +221,9 @@ TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
   store_.reset();
   {
     SQLite::Database first_format(File("meta.db").string(), SQLite::OPEN_READWRITE);
-    first_format.exec("ALTER TABLE releases DROP COLUMN gate; PRAGMA user_version = 1");
+    first_format.exec(
+        "ALTER TABLE releases DROP COLUMN gate; ALTER TABLE jobs DROP COLUMN datasets;"
+        "ALTER TABLE revisions DROP COLUMN sources; PRAGMA user_version = 1");
   }
   Reopen();
   EXPECT_EQ(StateOf("a"), ReleaseState::kReady);

@@ -39,11 +39,12 @@ TEST_F(MetaStoreTest, ExamplesOfEveryKindComeBackWithNulBytes) {
       {.kind = ExampleKind::kPair, .anchor = nul, .positives = {nul, ""}, .negatives = {std::string(1, '\0')}},
       {.kind = ExampleKind::kScoredPair, .anchor = "x", .positives = {"y"}, .score = 0.3f},
       {.kind = ExampleKind::kLabelledPair, .anchor = "x", .positives = {"y"}, .similar = true},
-      {.kind = ExampleKind::kLabelledText, .anchor = "x", .label = nul}};
-  EXPECT_EQ(store_->AppendExamples("t", "d", {}, examples, "")->commit, 4);
+      {.kind = ExampleKind::kLabelledText, .anchor = "x", .label = nul},
+      {.kind = ExampleKind::kText, .anchor = nul}};
+  EXPECT_EQ(store_->AppendExamples("t", "d", {}, examples, "")->commit, 5);
   Reopen();
   const std::vector<StoredExample> read = store_->ReadExamples("t", "d", 0, 100, 100, 1 << 30).value();
-  ASSERT_EQ(read.size(), 4u);
+  ASSERT_EQ(read.size(), 5u);
   for (size_t i = 0; i < read.size(); ++i) {
     EXPECT_EQ(read[i].commit, static_cast<int64_t>(i) + 1);
     EXPECT_EQ(read[i].example.kind, examples[i].kind);
@@ -56,7 +57,7 @@ TEST_F(MetaStoreTest, ExamplesOfEveryKindComeBackWithNulBytes) {
   }
   EXPECT_EQ(store_->ReadExamples("t", "d", 1, 3, 100, 1 << 30)->size(), 2u);
   EXPECT_EQ(store_->ReadExamples("t", "d", 0, 100, 3, 1 << 30)->size(), 3u);
-  EXPECT_EQ(store_->GetDataset("t", "d")->example_count, 4);
+  EXPECT_EQ(store_->GetDataset("t", "d")->example_count, 5);
 }
 
 TEST_F(MetaStoreTest, ARepeatedSequenceIsAnsweredAndNotStoredTwice) {
@@ -133,6 +134,61 @@ TEST_F(MetaStoreTest, DeleteDatasetIsRefusedWhileAJobReadsItAndFreesEveryExample
   EXPECT_EQ(file.execAndGet("SELECT count(*) FROM examples").getInt(), 0);
 }
 
+TEST_F(MetaStoreTest, AJobThatIsNotFinishedKeepsAllItsDatasets) {
+  for (const char* id : {"d", "second", "validation"}) AddDataset(id);
+  AddRevision("r1");
+  JobRecord job = MakeJob("j");
+  job.datasets = {"d", "second", "gone"};
+  EXPECT_TRUE(absl::IsNotFound(store_->CreateJob(job, nullptr)));
+  job.datasets = {"d", "second", "validation"};
+  ASSERT_TRUE(store_->CreateJob(job, nullptr).ok());
+  Reopen();
+  EXPECT_EQ(store_->GetJob("t", "j")->datasets, job.datasets);
+  for (const std::string& id : job.datasets) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(store_->DeleteDataset("t", id))) << id;
+  }
+  job.state = JobState::kCancelled;
+  ASSERT_TRUE(store_->UpdateJob(job).ok());
+  for (const std::string& id : job.datasets) EXPECT_TRUE(store_->DeleteDataset("t", id).ok()) << id;
+}
+
+TEST_F(MetaStoreTest, ADatabaseOfTheFormatBeforeKeepsItsExamplesAndJobs) {
+  AddDataset("d");
+  AddRevision("r1");
+  ASSERT_TRUE(store_->AppendExamples("t", "d", {}, {{.anchor = "a", .positives = {"p"}}}, "").ok());
+  ASSERT_TRUE(store_->CreateJob(MakeJob("j"), nullptr).ok());
+  store_.reset();
+  {
+    SQLite::Database file(File("meta.db").string(), SQLite::OPEN_READWRITE);
+    file.exec(
+        "ALTER TABLE jobs DROP COLUMN datasets; ALTER TABLE revisions DROP COLUMN sources;"
+        "PRAGMA user_version = 2");
+  }
+  Reopen();
+  EXPECT_EQ(store_->ReadExamples("t", "d", 0, 9, 9, 1 << 20)->at(0).example.anchor, "a");
+  EXPECT_TRUE(store_->GetJob("t", "j")->datasets.empty());
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->DeleteDataset("t", "d")));
+  EXPECT_TRUE(store_->AppendExamples("t", "d", {}, {{.kind = ExampleKind::kText, .anchor = "x"}}, "").ok());
+}
+
+TEST_F(MetaStoreTest, ARevisionComesBackWithItsSourcesAndValidation) {
+  ModelRevisionRecord revision;
+  revision.tenant = "t";
+  revision.model = "m";
+  revision.id = "r";
+  revision.contract.max_length = 256;
+  revision.contract.dimensions = 384;
+  revision.sources = {{"a", 3}, {"b", 7}};
+  revision.validation.emplace().loss = 0.5;
+  revision.validation->metrics.similarity = SimilarityMetrics{0.25, 0.125};
+  revision.validation->metrics.uniformity = -2.5;
+  ASSERT_TRUE(store_->AddModelRevision(revision).ok());
+  Reopen();
+  const ModelRevisionRecord read = store_->GetModelRevision("t", "m", "r").value();
+  EXPECT_EQ(read.sources, revision.sources);
+  EXPECT_EQ(ToJson(*read.validation), ToJson(*revision.validation));
+}
+
 TEST_F(MetaStoreTest, ARequestIdGivesItsAnswerForADayAndRefusesOtherContent) {
   const MetaStore::Request request{"t", "CreateDataset", "id", "print", "datasets/d"};
   EXPECT_EQ(store_->FindAnswer(request).value(), std::nullopt);
@@ -171,8 +227,8 @@ TEST_F(MetaStoreTest, AModelIsMadeByItsFirstRevisionAndKnowsItsNewest) {
   const ModelRevisionRecord read = store_->GetModelRevision("t", "m", "r1").value();
   EXPECT_EQ(read.contract.query_prompt, "query: ");
   EXPECT_EQ(read.contract.dimensions, 384);
-  EXPECT_EQ(read.validation->ndcg_at_10, 0.1 + 0.2);
-  EXPECT_EQ(read.validation->queries, 7);
+  EXPECT_EQ(read.validation->metrics.retrieval->ndcg_at_10, 0.1 + 0.2);
+  EXPECT_EQ(read.validation->metrics.retrieval->queries, 7);
   EXPECT_EQ(absl::ToUnixMicros(read.create_time), 1'700'000'000'000'001);
   EXPECT_EQ(store_->AllModelRevisions()->size(), 3u);
 }

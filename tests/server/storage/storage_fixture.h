@@ -50,7 +50,7 @@ class MetaStoreFixture : public StorageFixture {
     revision.contract.query_prompt = "query: ";
     revision.contract.max_length = 256;
     revision.contract.dimensions = 384;
-    revision.validation = RetrievalMetrics{0.1 + 0.2, 0.5, 0.25, 0.125, 7};
+    revision.validation.emplace().metrics.retrieval = RetrievalMetrics{0.1 + 0.2, 0.5, 0.25, 0.125, 7};
     revision.sha256 = "00ff";
     ASSERT_TRUE(store_->AddModelRevision(revision).ok());
   }

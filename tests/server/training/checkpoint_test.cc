@@ -22,7 +22,7 @@ class CheckpointTest : public testing::Test {
     auto model = TextModel::Load(GoldenPath("tiny_bert"));
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    optimizer_ = std::make_unique<AdamW>(model_->NamedParameters(), 0.01);
+    optimizer_ = std::make_unique<AdamW>(model_->Parameters(), AdamWOptions{.weight_decay = 0.01});
   }
 
   void Save(const TrainerState& state) {
@@ -38,8 +38,11 @@ class CheckpointTest : public testing::Test {
 };
 
 TrainerState State(int64_t step, int64_t best_step = 0) {
-  TrainerState state = {.step = step, .epoch = 2, .position = step + 1, .validated_step = step - 1};
-  if (best_step > 0) state.best = BestWeights{best_step, {0.5, {.ndcg_at_10 = 0.75, .queries = 3}}, true};
+  TrainerState state = {
+      .step = step, .epoch = 2, .position = step + 1, .validated_step = step - 1, .validations_since_best = 2};
+  ValidationResult result{.loss = 0.5};
+  result.metrics.retrieval = RetrievalMetrics{.ndcg_at_10 = 0.75, .queries = 3};
+  if (best_step > 0) state.best = BestWeights{best_step, result, true};
   return state;
 }
 
@@ -55,15 +58,16 @@ TEST_F(CheckpointTest, StateWeightsAndOptimizerComeBack) {
   EXPECT_EQ((*found)->state.epoch, 2);
   EXPECT_EQ((*found)->state.position, 6);
   EXPECT_EQ((*found)->state.validated_step, 4);
+  EXPECT_EQ((*found)->state.validations_since_best, 2);
   ASSERT_TRUE((*found)->state.best.has_value());
   EXPECT_EQ((*found)->state.best->step, 3);
-  EXPECT_EQ((*found)->state.best->validation.metrics.ndcg_at_10, 0.75);
+  EXPECT_EQ((*found)->state.best->validation.metrics.retrieval->ndcg_at_10, 0.75);
   EXPECT_TRUE(optimizer_->Load((*found)->optimizer_file()).ok());
   const auto loaded = TextModel::Load((*found)->model_directory());
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto before = model_->NamedParameters(), after = (*loaded)->NamedParameters();
+  const auto before = model_->Parameters(), after = (*loaded)->Parameters();
   ASSERT_EQ(before.size(), after.size());
-  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(torch::equal(before[i].second, after[i].second));
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(torch::equal(before[i].value, after[i].value));
 }
 
 TEST_F(CheckpointTest, NewestTwoAndTheBestWeightsThatTheyNameAreKept) {

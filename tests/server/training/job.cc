@@ -13,6 +13,7 @@
 
 #include "server/base/event_log.h"
 #include "server/base/files.h"
+#include "tests/server/training/every_loss.h"
 #include "tests/server/training/golden.h"
 
 namespace tandem {
@@ -25,20 +26,6 @@ fs::path FreshDirectory(const std::string& name) {
   fs::remove_all(path);
   fs::create_directories(path);
   return path;
-}
-
-// Anchor i and its positive share two words of a small set and a number.
-void WriteExamples(const fs::path& file) {
-  static const std::vector<std::string> kWords = {"search",  "index",  "model", "image",
-                                                  "network", "server", "tree",  "music"};
-  std::ofstream out(file);
-  for (int i = 0; i < 64; ++i) {
-    const std::string words = kWords[i % 8] + " " + kWords[i / 8] + " ";
-    nlohmann::json example = {{"anchor", "a " + words + std::to_string(i)},
-                              {"positives", {"this package is for " + words + std::to_string(i) + " data"}}};
-    if (i % 3 == 0) example["negatives"] = {"the letter of a bird " + std::to_string(i)};
-    out << example.dump() << "\n";
-  }
 }
 
 }  // namespace
@@ -55,7 +42,12 @@ TrainerOptions QuickOptions() {
 Job::Job(const std::string& name, TrainerOptions options) : directory(FreshDirectory(name)) {
   if (options.base_directory.empty()) options.base_directory = GoldenPath("tiny_bert").string();
   EXPECT_TRUE(WriteFileDurably(directory / kOptionsFile, ToJson(options).dump()).ok());
-  WriteExamples(directory / kExamplesFile);
+  WriteExamples(0, ExampleLines(ExampleForm::kPair, 64));
+}
+
+void Job::WriteExamples(int objective, const std::vector<std::string>& lines) const {
+  std::ofstream out(directory / ExamplesFile(objective));
+  for (const std::string& line : lines) out << line << "\n";
 }
 
 pid_t Job::Start() const {

@@ -16,9 +16,12 @@ namespace tandem {
 
 class Job {
  public:
-  // A fresh directory with options and 64 examples, of which every third has a negative. `options.base_directory` is
+  // A fresh directory with options and 64 pairs, of which every third has a negative. `options.base_directory` is
   // filled in when empty.
   Job(const std::string& name, TrainerOptions options);
+
+  // Writes, or replaces, the examples of an objective.
+  void WriteExamples(int objective, const std::vector<std::string>& lines) const;
 
   // Runs the program to its end: exit code, or minus the signal that ended it.
   int Run() const;

@@ -55,15 +55,14 @@ TEST_F(TrainerEventsTest, FailedEventHasCodeAndMessage) {
   EXPECT_EQ(Last()["message"], "torn");
 }
 
-TEST_F(TrainerEventsTest, ValidationResultSurvivesJson) {
-  const ValidationResult result = {
-      0.5, {.ndcg_at_10 = 0.75, .recall_at_10 = 1, .mrr_at_10 = 0.25, .recall_at_1 = 0.125, .queries = 9}};
-  const auto read = ValidationResultFromJson(ToJson(result));
-  ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(ToJson(*read), ToJson(result));
-  nlohmann::json missing = ToJson(result);
-  missing.erase("mrr_at_10");
-  EXPECT_EQ(ValidationResultFromJson(missing).status().code(), absl::StatusCode::kDataLoss);
+TEST_F(TrainerEventsTest, StepNamesItsObjectiveOnlyWhenThereIsOne) {
+  auto events = TrainerEvents::Open(directory_);
+  ASSERT_TRUE(events.ok()) << events.status();
+  ASSERT_TRUE(events->Step({.step = 3, .loss = 0.5}).ok());
+  EXPECT_EQ(Last()["step"], 3);
+  EXPECT_FALSE(Last().contains("objective"));
+  ASSERT_TRUE(events->Step({.step = 4, .objective = 1}).ok());
+  EXPECT_EQ(Last()["objective"], 1);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/files.h"
+#include "tests/server/training/every_loss.h"
 #include "tests/server/training/golden.h"
 #include "tests/server/training/job.h"
 
@@ -197,6 +198,106 @@ TEST(TrainerTest, KeepBestPublishesTheWeightsOfTheBestValidation) {
   EXPECT_EQ(last.ResultWeights() == job.ResultWeights(), best_step == last_step);
 }
 
+TEST(TrainerTest, PatienceEndsTrainingAsDoneWithTheBestWeightsAndTheLearningRatesOfTheWholePlan) {
+  TrainerOptions options = WithValidation();
+  options.learning_rate = 1e-12;  // No weight changes, so no validation is better than the first.
+  options.early_stopping_patience = 2;
+  const Job job("patience", options);
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  EXPECT_EQ(job.EventsOf("validation").size(), 3u);
+  EXPECT_EQ(job.EventsOf("step").size(), 15u);
+  EXPECT_EQ(job.Result()["step"], 5);
+  EXPECT_NE(Messages(job).find("stopped early, at step 15"), std::string::npos) << Messages(job);
+  const auto steps = job.EventsOf("step");
+  EXPECT_GT(steps.back()["total_steps"], 30);
+  EXPECT_GT(steps.back()["learning_rate"].get<double>(), 0.5e-12);
+}
+
+TEST(TrainerTest, PatienceIsRememberedByACheckpoint) {
+  TrainerOptions options = WithValidation();
+  options.learning_rate = 1e-12;
+  options.early_stopping_patience = 3;
+  const Job whole("patience_whole", options), killed("patience_killed", options);
+  ASSERT_EQ(whole.Run(), kTrainerDone);
+  const pid_t pid = killed.Start();
+  killed.WaitForStep(11);
+  kill(pid, SIGKILL);
+  Job::Wait(pid);
+  ASSERT_EQ(killed.Run(), kTrainerDone);
+  EXPECT_EQ(killed.Losses(), whole.Losses());
+  EXPECT_EQ(killed.Losses().size(), 20u);
+}
+
+// The bytes of one tensor of a safetensors file.
+std::string TensorBytes(const std::string& weights, const std::string& name) {
+  uint64_t size = 0;
+  if (weights.size() < 8) return "";
+  std::memcpy(&size, weights.data(), 8);
+  const nlohmann::json offsets = nlohmann::json::parse(weights.substr(8, size))[name]["data_offsets"];
+  return weights.substr(8 + size + offsets[0].get<size_t>(), offsets[1].get<size_t>() - offsets[0].get<size_t>());
+}
+
+TEST(TrainerTest, FrozenEmbeddingsAndLayersStayAsTheyWere) {
+  const std::string words = "embeddings.word_embeddings.weight", first = "encoder.layer.0.attention.self.query.weight",
+                    second = "encoder.layer.1.attention.self.query.weight";
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 3;
+  options.warmup_steps = 0;
+  options.freeze_embeddings = true;
+  const Job embeddings("freeze_embeddings", options);
+  options.freeze_layers = 1;
+  const Job layer("freeze_layer", options);
+  ASSERT_EQ(embeddings.Run(), kTrainerDone);
+  ASSERT_EQ(layer.Run(), kTrainerDone);
+  const std::string before = ReadFile(GoldenPath("tiny_bert") / "model.safetensors").value_or("");
+  ASSERT_FALSE(TensorBytes(before, words).empty());
+  const auto same = [&](const Job& job, const std::string& name) {
+    return TensorBytes(job.ResultWeights(), name) == TensorBytes(before, name);
+  };
+  EXPECT_TRUE(same(embeddings, words));
+  EXPECT_FALSE(same(embeddings, first));
+  EXPECT_TRUE(same(layer, words));
+  EXPECT_TRUE(same(layer, first));
+  EXPECT_FALSE(same(layer, second));
+}
+
+TEST(TrainerTest, OptionsThatTheModelOrTheExamplesCannotMeetAreNamed) {
+  const auto failure = [](const std::string& name, const TrainerOptions& options, ExampleForm form) {
+    const Job job(name, options);
+    job.WriteExamples(0, ExampleLines(form, 64));
+    EXPECT_EQ(job.Run(), kTrainerFailed) << name;
+    const auto failed = job.EventsOf("failed");
+    return failed.size() == 1 ? failed[0]["message"].get<std::string>() : "";
+  };
+  TrainerOptions options = QuickOptions();
+  options.freeze_layers = 2;
+  EXPECT_EQ(failure("all_frozen", options, ExampleForm::kPair),
+            "options.freeze_layers: 2: must be less than 2, the layers of the model, or nothing would be trained");
+  options = QuickOptions();
+  options.early_stopping_patience = 2;
+  EXPECT_TRUE(failure("patience_alone", options, ExampleForm::kPair)
+                  .starts_with("options.early_stopping_patience: 2: there are no validation examples"));
+  options = QuickOptions();
+  options.batch_sampler = BatchSampler::kBalanced;
+  EXPECT_TRUE(failure("balanced_pairs", options, ExampleForm::kPair).starts_with("options.batch_sampler: BALANCED"));
+  options = QuickOptions();
+  options.objectives = {{.loss = {InfoNceOptions(), {.dimensions = {32, 64}}}}};
+  EXPECT_NE(failure("too_many_dimensions", options, ExampleForm::kPair).find("64"), std::string::npos);
+}
+
+TEST(TrainerTest, ABatchInPiecesTrainsLikeOneAtOnce) {
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 10;
+  const Job whole("at_once", options);
+  options.micro_batch_size = 5;
+  const Job pieces("in_pieces", options);
+  ASSERT_EQ(whole.Run(), kTrainerDone);
+  ASSERT_EQ(pieces.Run(), kTrainerDone);
+  const auto expected = whole.Losses(), found = pieces.Losses();
+  ASSERT_EQ(found.size(), 10u);
+  for (const auto& [step, loss] : expected) EXPECT_NEAR(found.at(step), loss, 1e-3 * loss) << step;
+}
+
 TEST(TrainerTest, FinishedJobStaysAsItIs) {
   TrainerOptions options = QuickOptions();
   options.max_steps = 2;
@@ -252,7 +353,7 @@ TEST(TrainerTest, AnchorsOfTheValidationFileAreNotTrainedOn) {
   TrainerOptions options = QuickOptions();
   options.max_steps = 2;
   const Job job("validation_file", options);
-  std::ifstream examples(job.directory / kExamplesFile);
+  std::ifstream examples(job.directory / ExamplesFile(0));
   std::ofstream validation(job.directory / kValidationFile);
   std::string line;
   for (int i = 0; i < 5 && std::getline(examples, line); ++i) validation << line << "\n";
