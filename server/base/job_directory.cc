@@ -64,17 +64,6 @@ absl::Status CheckSteps(const TrainerOptions& options) {
                       Concat(*options.warmup_steps, ": must be less than options.max_steps ", *options.max_steps));
 }
 
-// What the options may say and the trainer does not compute.
-absl::Status CheckComputed(const TrainerOptions& options) {
-  if (options.precision == Precision::kBFloat16) {
-    return InvalidField("options.precision", "BFLOAT16: this server trains in FLOAT32 only");
-  }
-  if (options.lora.rank > 0) {
-    return InvalidField("options.lora.rank", Concat(options.lora.rank, ": this server trains without adapters only"));
-  }
-  return absl::OkStatus();
-}
-
 nlohmann::json ToJson(const ObjectiveOptions& objective) {
   return {{"loss", ToJson(objective.loss)}, {"weight", objective.weight}};
 }
@@ -133,7 +122,7 @@ absl::Status TrainerOptions::Validate() const {
   RETURN_IF_ERROR(CheckBetween("options.lora.alpha", lora.alpha, 0, 10'000));
   RETURN_IF_ERROR(CheckBetween("options.lora.dropout", lora.dropout, 0, 0.9));
   RETURN_IF_ERROR(CheckRange("threads", threads, 1, 1024));
-  return CheckComputed(*this);
+  return absl::OkStatus();
 }
 
 absl::Status TrainerOptions::ValidateFor(ExampleForm form) const {

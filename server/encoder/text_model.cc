@@ -240,6 +240,8 @@ absl::Status TextModel::AddLora(const LoraOptions& options, uint64_t seed) {
   });
 }
 
+bool TextModel::has_lora() const { return !rep_->adapted.empty(); }
+
 absl::Status TextModel::SaveLora(const std::filesystem::path& file) const {
   std::vector<FloatTensor> tensors;
   for (const auto& [name, value, layer] : rep_->AdapterFactors()) {

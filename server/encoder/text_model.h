@@ -71,6 +71,7 @@ class TextModel {
   // first begins with random values of `seed`, as peft's kaiming_uniform, the second as 0, so that nothing changes yet.
   // REQUIRES: options.rank >= 1; no adapters were added before.
   absl::Status AddLora(const LoraOptions& options, uint64_t seed);
+  bool has_lora() const;
   // The adapters' factors as a safetensors file by their names. LoadLora reads them into the same adapters: DATA_LOSS
   // when the file's do not fit.
   absl::Status SaveLora(const std::filesystem::path& file) const;

@@ -101,8 +101,12 @@ absl::Status CheckpointDirectory::Save(const TrainerState& state, const TextMode
                                        const AdamW& optimizer) const {
   RETURN_IF_ERROR(Publish(job_directory_ / Concat(kCheckpointPrefix, state.step), [&](const fs::path& staging) {
     const Found files{staging, {}};
-    RETURN_IF_ERROR(CreateDirectories(files.model_directory()));
-    RETURN_IF_ERROR(model.Save(base_directory_, files.model_directory()));
+    if (model.has_lora()) {
+      RETURN_IF_ERROR(model.SaveLora(files.adapters_file()));
+    } else {
+      RETURN_IF_ERROR(CreateDirectories(files.model_directory()));
+      RETURN_IF_ERROR(model.Save(base_directory_, files.model_directory()));
+    }
     RETURN_IF_ERROR(optimizer.Save(files.optimizer_file()));
     ASSIGN_OR_RETURN(json checksums, Checksums(staging));
     const json whole = {{"format", kFormat}, {"state", StateToJson(state)}, {"files", std::move(checksums)}};

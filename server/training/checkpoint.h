@@ -2,7 +2,8 @@
 // [torch] What a restarted trainer goes on from. In the job's directory:
 //   checkpoint-<step>/checkpoint.json  {"format", "state", "files": {path: CRC-32C}}; written last
 //                     optimizer.bin    AdamW::Save
-//                     model/           TextModel::Save: a complete sentence-transformers directory
+//                     model/           TextModel::Save: a complete sentence-transformers directory; or, of a model with
+//                     adapters.safetensors  adapters, TextModel::SaveLora: the rest is the base's
 //   best-<step>/                       TextModel::Save of the best weights so far; a checkpoint names its own
 // All are published by rename. The newest two checkpoints and the best weights that they or the trainer name are kept.
 // Dropout and batches follow from (seed, step) and (epoch, position), so there is no random state to save. Do not
@@ -55,6 +56,7 @@ class CheckpointDirectory {
     std::filesystem::path path;
     TrainerState state;
     std::filesystem::path model_directory() const { return path / "model"; }
+    std::filesystem::path adapters_file() const { return path / "adapters.safetensors"; }
     std::filesystem::path optimizer_file() const { return path / "optimizer.bin"; }
   };
   absl::StatusOr<std::optional<Found>> FindNewest(std::vector<std::string>& problems) const;

@@ -78,6 +78,7 @@ class Trainer {
 
   std::optional<CheckpointDirectory> checkpoints_;
   std::unique_ptr<TextModel> model_;
+  int64_t parameters_ = 0;  // Of the model, without adapters.
   std::optional<AdamW> optimizer_;
   TrainerState state_;
   int64_t saved_step_ = 0;
@@ -113,11 +114,28 @@ absl::Status Trainer::LoadModel() {
   std::vector<std::string> problems;
   ASSIGN_OR_RETURN(const std::optional<CheckpointDirectory::Found> found, checkpoints_->FindNewest(problems));
   for (const std::string& problem : problems) RETURN_IF_ERROR(events_.Message(problem));
-  ASSIGN_OR_RETURN(model_, TextModel::Load(found ? found->model_directory() : fs::path(options.base_directory)));
+  const bool lora = options.lora.rank > 0;
+  ASSIGN_OR_RETURN(model_,
+                   TextModel::Load(found && !lora ? found->model_directory() : fs::path(options.base_directory)));
   RETURN_IF_ERROR(CheckModel());
-  const std::vector<ModelParameter> parameters = model_->Parameters();
+  for (const ModelParameter& parameter : model_->Parameters()) {
+    parameter.value.set_requires_grad(true);
+    parameters_ += parameter.value.numel();
+  }
+  if (lora) {
+    RETURN_IF_ERROR(model_->AddLora(options.lora, static_cast<uint64_t>(options.seed)));
+    if (found) RETURN_IF_ERROR(model_->LoadLora(found->adapters_file()));
+  }
   const int64_t frozen = options.freeze_layers > 0 ? options.freeze_layers : options.freeze_embeddings ? 0 : -1;
-  for (const ModelParameter& parameter : parameters) parameter.value.set_requires_grad(parameter.layer > frozen);
+  const std::vector<ModelParameter> parameters = model_->Parameters();
+  int64_t trained = 0;
+  for (const ModelParameter& parameter : parameters) {
+    if (parameter.layer <= frozen) parameter.value.set_requires_grad(false);
+    if (parameter.value.requires_grad()) trained += parameter.value.numel();
+  }
+  if (trained < parameters_) {
+    RETURN_IF_ERROR(events_.Message(Concat(trained, " parameters are trained; the model has ", parameters_)));
+  }
   optimizer_.emplace(parameters, AdamWOptions{.weight_decay = options.weight_decay,
                                               .layer_decay = options.layer_decay,
                                               .layers = model_->layers()});
@@ -184,7 +202,7 @@ absl::Status Trainer::Step() {
   const Clock::time_point start = Clock::now();
   const TrainerOptions& options = plan_->options;
   const std::vector<ObjectiveBatch> batches = plan_->steps->Batches();
-  TrainingStep step(&tokens_, static_cast<uint64_t>(options.seed), state_.step);
+  TrainingStep step(&tokens_, static_cast<uint64_t>(options.seed), state_.step, options.precision);
   for (const ObjectiveBatch& batch : batches) {
     const ObjectiveOptions& objective = options.objectives[static_cast<size_t>(batch.objective)];
     // Of objectives that take turns, the weight was the share of the steps.
@@ -255,9 +273,7 @@ absl::Status Trainer::PublishResult() {
   } else if (state_.last_validation && state_.validated_step == state_.step) {
     result["metrics"] = ToJson(*state_.last_validation);
   }
-  int64_t count = 0;
-  for (const ModelParameter& parameter : model_->Parameters()) count += parameter.value.numel();
-  result["parameters"] = count;
+  result["parameters"] = parameters_;
   result["weights"] = model_->weights_file().string();
   RETURN_IF_ERROR(WriteFileDurably(job_directory_ / kResultFile, result.dump()));
 

@@ -3,13 +3,35 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
+
+#include <ATen/autocast_mode.h>
 
 #include "server/base/status.h"
 
 namespace tandem {
+namespace {
 
-TrainingStep::TrainingStep(const TokenCache* tokens, uint64_t seed, int64_t step)
-    : tokens_(tokens), seed_(seed), step_(step) {}
+// Linear maps of this thread in bfloat16 for as long as it lives; then the casts of the weights, which a step of the
+// optimizer makes stale, are forgotten.
+class Autocast {
+ public:
+  Autocast() {
+    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+  }
+  ~Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::clear_cache();
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+};
+
+}  // namespace
+
+TrainingStep::TrainingStep(const TokenCache* tokens, uint64_t seed, int64_t step, Precision precision)
+    : tokens_(tokens), seed_(seed), step_(step), precision_(precision) {}
 
 void TrainingStep::AddText(const TokenizedText& text, int objective, int32_t example, int64_t place) {
   texts_.push_back(&text);
@@ -66,7 +88,9 @@ torch::Tensor TrainingStep::Forward(TextModel& model, std::span<const int64_t> r
     texts.push_back(texts_[static_cast<size_t>(row)]);
     dropout.examples.push_back(keys_[static_cast<size_t>(row)]);
   }
-  return model.Forward(Pack(texts), &dropout);
+  const std::optional<Autocast> autocast =
+      precision_ == Precision::kBFloat16 ? std::make_optional<Autocast>() : std::nullopt;
+  return model.Forward(Pack(texts), &dropout).to(torch::kFloat32);
 }
 
 absl::StatusOr<double> TrainingStep::Backward(TextModel& model, std::optional<int> micro_batch_size,

@@ -30,8 +30,10 @@ namespace tandem {
 class TrainingStep {
  public:
   // `tokens` and what is given to Add outlive this. Dropout masks follow from (seed, step, objective, example, place of
-  // the text in it).
-  TrainingStep(const TokenCache* tokens, uint64_t seed, int64_t step);
+  // the text in it). With kBFloat16 the linear maps of the model multiply in bfloat16 (autocast: Micikevicius et al.
+  // 2018, without loss scaling, which bfloat16's exponents do not need); weights, gradients of weights, attention,
+  // norms and losses stay float32.
+  TrainingStep(const TokenCache* tokens, uint64_t seed, int64_t step, Precision precision = Precision::kFloat32);
 
   // The batch's texts, and `loss` times `weight` as a part of the step's loss.
   void Add(const ObjectiveBatch& batch, const ExampleSet& set, const LossOptions& loss, double weight);
@@ -65,6 +67,7 @@ class TrainingStep {
   const TokenCache* const tokens_;
   const uint64_t seed_;
   const int64_t step_;
+  const Precision precision_;
   int64_t examples_ = 0;
   std::vector<const TokenizedText*> texts_;  // Row by row of the embeddings.
   std::vector<uint64_t> keys_;               // Of dropout, for each text.

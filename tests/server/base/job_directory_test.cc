@@ -133,12 +133,6 @@ TEST(TrainerOptionsTest, BalancedBatchesNeedClassesAndRoomForTwo) {
   EXPECT_EQ(FieldPath(options.ValidateFor(ExampleForm::kPair)), "options.batch_sampler");
 }
 
-TEST(TrainerOptionsTest, WhatTheTrainerDoesNotComputeIsRefused) {
-  EXPECT_EQ(FieldPath(Changed([](TrainerOptions& o) { o.precision = Precision::kBFloat16; }).Validate()),
-            "options.precision");
-  EXPECT_EQ(FieldPath(Changed([](TrainerOptions& o) { o.lora.rank = 8; }).Validate()), "options.lora.rank");
-}
-
 TEST(TrainerOptionsTest, MessageNamesTheValueAndTheLimit) {
   const absl::Status status = Changed([](TrainerOptions& o) { o.batch_size = 1; }).Validate();
   EXPECT_EQ(status.message(), "options.batch_size: 1: must be in [2, 65536]");

@@ -285,6 +285,43 @@ TEST(TrainerTest, OptionsThatTheModelOrTheExamplesCannotMeetAreNamed) {
   EXPECT_NE(failure("too_many_dimensions", options, ExampleForm::kPair).find("64"), std::string::npos);
 }
 
+TEST(TrainerTest, AdaptersAreMergedIntoTheResultAndLeaveTheRestAsItWas) {
+  const std::string words = "embeddings.word_embeddings.weight", query = "encoder.layer.0.attention.self.query.weight",
+                    norm = "encoder.layer.1.output.LayerNorm.weight";
+  TrainerOptions options = QuickOptions();
+  options.learning_rate = 1e-2;
+  options.lora = {.rank = 2, .alpha = 4, .dropout = 0.1};
+  const Job job("adapters", options);
+  ASSERT_EQ(job.Run(), kTrainerDone);
+  const std::string before = ReadFile(GoldenPath("tiny_bert") / "model.safetensors").value_or("");
+  EXPECT_TRUE(TensorBytes(job.ResultWeights(), words) == TensorBytes(before, words));
+  EXPECT_TRUE(TensorBytes(job.ResultWeights(), norm) == TensorBytes(before, norm));
+  EXPECT_FALSE(TensorBytes(job.ResultWeights(), query) == TensorBytes(before, query));
+  const auto losses = job.Losses();
+  EXPECT_LT(losses.rbegin()->second, 0.9 * losses.begin()->second);
+  const Job full("all_weights", QuickOptions());
+  ASSERT_EQ(full.Run(), kTrainerDone);
+  EXPECT_EQ(job.Result()["parameters"], full.Result()["parameters"]);
+}
+
+TEST(TrainerTest, BFloat16TrainsNearlyLikeFloat32) {
+  TrainerOptions options = QuickOptions();
+  options.max_steps = 10;
+  const Job whole("float32", options);
+  options.precision = Precision::kBFloat16;
+  const Job half("bfloat16", options);
+  options.micro_batch_size = 5;
+  const Job pieces("bfloat16_in_pieces", options);
+  for (const Job* job : {&whole, &half, &pieces}) ASSERT_EQ(job->Run(), kTrainerDone);
+  const auto expected = whole.Losses(), found = half.Losses(), in_pieces = pieces.Losses();
+  ASSERT_EQ(found.size(), 10u);
+  EXPECT_NE(found, expected);
+  for (const auto& [step, loss] : expected) {
+    EXPECT_NEAR(found.at(step), loss, 2e-2 * loss) << step;
+    EXPECT_NEAR(in_pieces.at(step), loss, 2e-2 * loss) << step;
+  }
+}
+
 TEST(TrainerTest, ABatchInPiecesTrainsLikeOneAtOnce) {
   TrainerOptions options = QuickOptions();
   options.max_steps = 10;
