@@ -1,6 +1,6 @@
-// Promotions and rollbacks while eight clients search and two write: no call fails, every answer checked (a thousand of
-// each searcher, chosen at random) is exact for the release and commit that it names, a rollback within the window loses
-// nothing and is timed. After the window a release catches up first, for all to see.
+// Promotions and rollbacks while eight clients search and two write: no call fails, each answer is exact for
+// the release and commit that it names, a rollback within the window loses nothing and is timed. After the window a
+// release catches up first, for all to see.
 
 #include <algorithm>
 #include <atomic>

@@ -330,7 +330,6 @@ TEST_F(RandomKillTest, NothingAcknowledgedIsLostAndNoAnswerIsWrong) {
   TandemdProcess server(Flags());
   SearchLoad searchers(server.address(), {.clients = 2,
                                           .newest_commit = [&] { return ledger.head_commit(); },
-                                          .kept_per_client = 2000,
                                           .pause = absl::Milliseconds(2),
                                           .server_dies = true});
   LivingClient client(options, &ledger);

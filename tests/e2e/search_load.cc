@@ -27,27 +27,6 @@ std::shared_ptr<grpc::Channel> OwnChannel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-// Keeps a sample in which each of all items is with the same probability (Vitter 1985, algorithm R).
-class Reservoir {
- public:
-  Reservoir(size_t size, uint64_t seed) : size_(size), random_(seed) {}
-  void Add(SearchAnswer answer) {
-    ++seen_;
-    if (kept_.size() < size_) {
-      kept_.push_back(std::move(answer));
-    } else if (const uint64_t place = random_() % seen_; place < size_) {
-      kept_[place] = std::move(answer);
-    }
-  }
-  std::vector<SearchAnswer> Take() { return std::move(kept_); }
-
- private:
-  const size_t size_;
-  std::mt19937_64 random_;
-  uint64_t seen_ = 0;
-  std::vector<SearchAnswer> kept_;
-};
-
 }  // namespace
 
 SearchLoad::SearchLoad(std::string address, SearchLoadOptions options)
@@ -80,9 +59,8 @@ void SearchLoad::Fail(std::string failure) {
 
 void SearchLoad::Run(int number) {
   const std::unique_ptr<v1::SearchService::Stub> stub = v1::SearchService::NewStub(OwnChannel(address_));
-  const auto seed = options_.seed * 1000 + static_cast<uint64_t>(number);
-  std::mt19937_64 random(seed);
-  Reservoir reservoir(options_.kept_per_client, seed);
+  std::mt19937_64 random(options_.seed * 1000 + static_cast<uint64_t>(number));
+  std::vector<SearchAnswer> answers;
   int64_t newest_seen = 0;
   for (int64_t i = 0; !stopping_; ++i) {
     v1::SearchRequest request;
@@ -113,11 +91,10 @@ void SearchLoad::Run(int number) {
                         newest_seen, ", min_commit ", request.min_commit()));
     }
     newest_seen = std::max(newest_seen, response.commit());
-    reservoir.Add(AnswerOf(request, response));
+    answers.push_back(AnswerOf(request, response));
   }
-  std::vector<SearchAnswer> kept = reservoir.Take();
   absl::MutexLock lock(&mutex_);
-  std::move(kept.begin(), kept.end(), std::back_inserter(answers_));
+  std::move(answers.begin(), answers.end(), std::back_inserter(answers_));
 }
 
 }  // namespace tandem::test

@@ -21,8 +21,6 @@ struct SearchLoadOptions {
   int clients = 2;
   // Every second client asks for the newest acknowledged commit in every other search. Without it nobody does.
   std::function<int64_t()> newest_commit;
-  // Answers that each client keeps, chosen so that each of its answers is kept with the same probability.
-  size_t kept_per_client = 1000;
   absl::Duration pause = absl::ZeroDuration();  // Between two searches of one client.
   uint64_t seed = 1;                            // Of the texts.
   // A server that is not there, or goes away during a call, is no failure: the client tries again. A collection without
@@ -41,7 +39,7 @@ class SearchLoad {
   int64_t searches() const { return searches_; }  // Answered.
   // What went wrong, one line each, at most 20: failed calls, an answer older than the one before it or than asked for.
   std::vector<std::string> failures() const;
-  std::vector<SearchAnswer> answers() const;  // Those that were kept.
+  std::vector<SearchAnswer> answers() const;  // All; after Stop.
 
  private:
   void Run(int number);
