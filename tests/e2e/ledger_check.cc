@@ -27,6 +27,11 @@ class Check {
 
  private:
   bool Holds(int64_t acknowledged) const { return acknowledged <= options_.position; }
+  bool IsSynced(const JobEventFact& event) const {
+    if (event.kind == "step" || event.kind == "message") return false;
+    const auto sync = std::ranges::upper_bound(options_.event_syncs, event.acknowledged);
+    return sync != options_.event_syncs.end() && *sync <= options_.position;
+  }
 
   template <class... Parts>
   void Find(const Parts&... parts) {
@@ -174,8 +179,7 @@ class Check {
     }
     int64_t last = 0;  // Sequence of the last event that must be there.
     for (const auto& [sequence, event] : job.events) {
-      const bool synced = event.kind != "step" && event.kind != "message";
-      if (Holds(event.acknowledged) && (synced || !options_.power_cut)) last = sequence;
+      if (Holds(event.acknowledged) && (!options_.power_cut || IsSynced(event))) last = sequence;
     }
     if (stored->last_sequence() < last) {
       Find(job.name, " of request ", request_id, " has ", stored->last_sequence(), " events, ", last, " were seen");

@@ -17,6 +17,9 @@ struct LedgerCheckOptions {
   // A kill keeps every event of a job that somebody saw. A power cut may take the newest steps, which are shown before
   // they are on the disk: then only what came before an event that is (any but a step or message) is held to.
   bool power_cut = false;
+  // Of a power cut: positions of the syncs of event logs, ascending. An event may be seen between its write and its
+  // sync, so it is on the disk only after the first sync that follows its being seen.
+  std::vector<int64_t> event_syncs = {};
 };
 
 // What was acknowledged and does not hold on the server, one line each; empty when all of it holds. Only reads.

@@ -42,7 +42,7 @@ constexpr int kWorkers = 2;
 constexpr size_t kMostKept = 3;  // Of the states with names kept after steps of one name; of more every n-th is taken.
 constexpr size_t kRandomCuts = 100;
 constexpr size_t kFinishedTrainings = 10;  // Besides those after random cuts.
-constexpr absl::Duration kTimeToTrain = absl::Seconds(60);
+constexpr absl::Duration kTimeToTrain = absl::Minutes(5);
 
 std::string_view NameOf(PowerCut cut) {
   switch (cut) {
@@ -124,7 +124,8 @@ class PowerCutTest : public testing::Test {
   std::unique_ptr<StepLog> log_;
   uint64_t root_inode_ = 0;  // Of the recorded directory.
   std::vector<Step> steps_;
-  std::map<Phase, int64_t> ends_;  // Of phases, in steps.
+  std::vector<int64_t> event_syncs_;  // Positions.
+  std::map<Phase, int64_t> ends_;     // Of phases, in steps.
 
   absl::Mutex mutex_;
   std::vector<std::string> findings_;
@@ -158,6 +159,9 @@ void PowerCutTest::Record() {
   ASSERT_EQ(server.Stop(), 0);
   ASSERT_EQ(log_->Finding(), "");
   steps_ = log_->Read();
+  for (int64_t i = 0; i < std::ssize(steps_); ++i) {
+    if (StepName(steps_[i]) == "sync jobs/events") event_syncs_.push_back(i + 1);
+  }
 }
 
 absl::Status PowerCutTest::RunRecorded(Phase phase, LifeCycle* life, TandemdProcess* server) {
@@ -283,7 +287,8 @@ std::vector<std::string> PowerCutTest::CheckCut(const Cut& cut, const fs::path& 
   const absl::Status started = server.Start();
   if (!started.ok()) return {started.ToString()};
   const Client client = ConnectWithoutPatience(server.address());
-  std::vector<std::string> findings = CheckLedger(client, ledger_, {.position = cut.steps, .power_cut = true});
+  std::vector<std::string> findings =
+      CheckLedger(client, ledger_, {.position = cut.steps, .power_cut = true, .event_syncs = event_syncs_});
   for (std::string& finding : CheckRevisions(server.address(), ledger_, cut.steps)) {
     findings.push_back(std::move(finding));
   }

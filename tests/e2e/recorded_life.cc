@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <csignal>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/base/event_log.h"
+#include "server/base/files.h"
 #include "server/base/job_directory.h"
 #include "server/base/status.h"
 #include "tests/e2e/ledger_check.h"
@@ -33,14 +33,22 @@ std::vector<pid_t> TrainersBelow(const fs::path& data_directory) {
     const std::string name = entry.path().filename();
     pid_t pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    const std::string command(std::istreambuf_iterator<char>(file), {});
-    if (absl::StrContains(command, "tandem-trainer") &&
-        absl::StrContains(command, absl::StrCat(data_directory.string(), "/"))) {
+    const absl::StatusOr<std::string> command = ReadFile(entry.path() / "cmdline");  // An error: it has ended.
+    if (command.ok() && absl::StrContains(*command, "tandem-trainer") &&
+        absl::StrContains(*command, absl::StrCat(data_directory.string(), "/"))) {
       trainers.push_back(pid);
     }
   }
   return trainers;
+}
+
+std::vector<fs::path> JobDirectories(const fs::path& data_directory) {
+  std::vector<fs::path> jobs;
+  std::error_code none;
+  for (const fs::directory_entry& tenant : fs::directory_iterator(data_directory / "jobs", none)) {
+    for (const fs::directory_entry& job : fs::directory_iterator(tenant, none)) jobs.push_back(job);
+  }
+  return jobs;
 }
 
 }  // namespace
@@ -59,25 +67,25 @@ void KillTrainersBelow(const fs::path& data_directory) {
 
 int TimesResumed(const fs::path& data_directory) {
   int times = 0;
-  std::error_code none;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(data_directory / "jobs", none)) {
-    if (entry.path().filename() != kEventsFile) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string events(std::istreambuf_iterator<char>(file), {});
-    for (size_t at = 0; (at = events.find("going on from the checkpoint", at)) != std::string::npos; ++at) ++times;
+  for (const fs::path& job : JobDirectories(data_directory)) {
+    // Of whole records only: what lies behind one that a power cut took is there, and will be cut off.
+    EventReader reader(job / kEventsFile);
+    for (auto events = reader.ReadNew(); events.ok() && !events->empty(); events = reader.ReadNew()) {
+      times += std::ranges::count_if(
+          *events, [](const auto& event) { return absl::StrContains(event.dump(), "going on from the checkpoint"); });
+    }
   }
   return times;
 }
 
 bool HasToResume(const fs::path& data_directory) {
   if (!TrainersBelow(data_directory).empty()) return false;  // It may still end the job, or go on to a checkpoint.
-  std::error_code none;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(data_directory / "jobs", none)) {
-    const fs::path checkpoint = entry.path().parent_path(), job = checkpoint.parent_path();
-    if (entry.path().filename() == "checkpoint.json" &&
-        absl::StartsWith(checkpoint.filename().string(), kCheckpointPrefix) && !fs::exists(job / kResultDirectory) &&
-        !fs::exists(job / kResultFile)) {
-      return true;
+  for (const fs::path& job : JobDirectories(data_directory)) {
+    if (fs::exists(job / kResultDirectory) || fs::exists(job / kResultFile)) continue;
+    std::error_code none;
+    for (const fs::directory_entry& entry : fs::directory_iterator(job, none)) {
+      const bool is_checkpoint = absl::StartsWith(entry.path().filename().string(), kCheckpointPrefix);
+      if (is_checkpoint && fs::exists(entry.path() / "checkpoint.json")) return true;
     }
   }
   return false;

@@ -16,6 +16,7 @@ from pathlib import Path
 SEEDS = (1, 2, 3)
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT_NORM = 1.0
+DEBIAN_PAIRS = 2016  # The first of its training pairs.
 WARMUP = 0.1  # Of all steps, linear; then linear decay to 0.
 
 BANKING_CLASSES, BANKING_TEXTS = 16, 4  # Of a batch; of each class in it.
@@ -46,13 +47,13 @@ def take_distinct(examples, count, taken=()):
 
 
 def debian_pairs(data, seed):
-    pairs = read(data / "debian_en/train.jsonl")[:2016]
+    pairs = read(data / "debian_en/train.jsonl")[:DEBIAN_PAIRS]
     return shuffled([{"anchor": pair["anchor"], "positives": [pair["positive"]]} for pair in pairs], seed)
 
 
 def debian_texts(data, seed):
     """Synopses of some packages and descriptions of others: of one, they would be each other's negatives."""
-    pairs = read(data / "debian_en/train.jsonl")[:2016]
+    pairs = read(data / "debian_en/train.jsonl")[:DEBIAN_PAIRS]
     texts = [pair["anchor"] for pair in pairs[:1008]] + [pair["positive"] for pair in pairs[1008:]]
     return shuffled([{"text": text} for text in texts], seed)
 
