@@ -76,4 +76,13 @@ absl::Status Datasets::VisitExamples(absl::string_view dataset,
   return absl::OkStatus();
 }
 
+absl::StatusOr<v1::Job> Datasets::Analyze(v1::AnalyzeDatasetRequest request) const {
+  request.set_dataset(DatasetName(request.dataset()));
+  if (!request.validation_dataset().empty()) {
+    request.set_validation_dataset(DatasetName(request.validation_dataset()));
+  }
+  if (!request.base_revision().empty()) request.set_base_revision(ModelOrRevisionName(request.base_revision()));
+  return connection_->Call(*stub_, &Stub::AnalyzeDataset, std::move(request));
+}
+
 }  // namespace tandem

@@ -33,6 +33,10 @@ class Datasets {
   absl::Status VisitExamples(absl::string_view dataset,
                              const std::function<bool(const v1::ListExamplesResponse::Item&)>& visit) const;
 
+  // Starts a job that looks for what is wrong with a dataset; names in the request may be short. Watch it to its end:
+  // its result is in Job.analysis.
+  absl::StatusOr<v1::Job> Analyze(v1::AnalyzeDatasetRequest request) const;
+
  private:
   std::shared_ptr<const Connection> connection_;
   std::shared_ptr<v1::DatasetService::Stub> stub_;

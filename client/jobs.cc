@@ -48,6 +48,14 @@ absl::StatusOr<v1::TrainingEstimate> Jobs::EstimateTraining(v1::TrainRequest req
   CompleteNames(&request);
   return connection_->Call(*training_stub_, &v1::TrainingService::Stub::EstimateTraining, request);
 }
+
+absl::StatusOr<v1::Job> Jobs::MineNegatives(v1::MineNegativesRequest request) const {
+  request.set_dataset(DatasetName(request.dataset()));
+  request.set_collection(CollectionName(request.collection()));
+  if (!request.target_dataset().empty()) request.set_target_dataset(DatasetName(request.target_dataset()));
+  return connection_->Call(*training_stub_, &v1::TrainingService::Stub::MineNegatives, std::move(request));
+}
+
 absl::StatusOr<v1::Job> Jobs::Get(absl::string_view job) const {
   v1::GetJobRequest request;
   request.set_name(JobName(job));

@@ -26,6 +26,8 @@ class Jobs {
   absl::StatusOr<v1::Job> Train(v1::TrainRequest request) const;
   // Checks the same request, and says what it would come to.
   absl::StatusOr<v1::TrainingEstimate> EstimateTraining(v1::TrainRequest request) const;
+  // Starts a job that searches hard negatives; names in the request may be short. Its result is in Job.mining.
+  absl::StatusOr<v1::Job> MineNegatives(v1::MineNegativesRequest request) const;
 
   absl::StatusOr<v1::Job> Get(absl::string_view job) const;
   absl::StatusOr<std::vector<v1::Job>> List(size_t limit) const;  // Newest first; 0 is all.

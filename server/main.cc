@@ -22,6 +22,8 @@
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/flags.h"
+#include "server/jobs/analysis_job.h"
+#include "server/jobs/mining_job.h"
 #include "server/rpc/model_upload.h"
 #include "server/rpc/rpc_server.h"
 #include "spdlog/spdlog.h"
@@ -112,6 +114,12 @@ Rooms MakeRooms(const Server& server, const ServerFlags& flags, absl::Time start
                .start_time = start_time};
 }
 
+ServerJobBodies MakeBodies(const ServerFlags& flags, const Server& server) {
+  return {.mine_negatives = MiningBody(
+              {.meta = server.meta.get(), .collections = server.collections.get(), .queue = server.embeddings.get()}),
+          .analyze_dataset = AnalysisBody(flags.data_directory, server.meta.get())};
+}
+
 // Opens and recovers; the server answers when this returns.
 absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* server) {
   ASSIGN_OR_RETURN(server->meta, MetaStore::Open(flags.data_directory / "meta.db"));
@@ -134,7 +142,7 @@ absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* serv
   job_options.trainer_binary = flags.trainer_binary;
   job_options.trainer_threads = flags.trainer_threads;
   job_options.trainer_memory_bytes = flags.trainer_memory_bytes;
-  server->jobs = std::make_unique<TrainingJobs>(job_options, server->meta.get());
+  server->jobs = std::make_unique<TrainingJobs>(job_options, server->meta.get(), MakeBodies(flags, *server));
   RETURN_IF_ERROR(server->jobs->Start());
   server->searcher = std::make_unique<Searcher>(server->collections.get(), server->embeddings.get());
 

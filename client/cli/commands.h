@@ -8,6 +8,7 @@ namespace tandem::cli {
 
 void AddModelCommands(CLI::App& app, Session& session);
 void AddDatasetCommands(CLI::App& app, Session& session);
+void AddDatasetJobCommands(CLI::App& dataset, Session& session);  // Below the noun.
 void AddTrainCommand(CLI::App& app, Session& session);
 void AddJobCommands(CLI::App& app, Session& session);
 void AddCollectionCommands(CLI::App& app, Session& session);

@@ -182,6 +182,7 @@ void AddDatasetCommands(CLI::App& app, Session& session) {
   AddList(*dataset, session);
   AddShow(*dataset, session);
   AddExamples(*dataset, session);
+  AddDatasetJobCommands(*dataset, session);
   AddDelete(*dataset, session);
 }
 

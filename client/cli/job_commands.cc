@@ -18,13 +18,13 @@ void AddList(CLI::App& parent, Session& session) {
         absl::StatusOr<std::vector<v1::Job>> jobs = client.jobs.List(*limit);
         if (!jobs.ok()) return jobs.status();
         Table table(
-            {{"JOB"}, {"KIND"}, {"STATE"}, {"STEP", Table::kRight}, {"MADE"}, {"BASE"}, {"DATASET"}, {"REVISION"}});
+            {{"JOB"}, {"KIND"}, {"STATE"}, {"STEP", Table::kRight}, {"MADE"}, {"BASE"}, {"DATASET"}, {"RESULT"}});
         for (const v1::Job& job : *jobs) {
           if (out.json) out.PrintLine(ToJson(job));
           table.AddRow({ShortName(job.name()), EnumName(v1::Job::Kind_Name(job.kind())),
                         EnumName(v1::Job::State_Name(job.state())), absl::StrCat(job.step(), "/", job.total_steps()),
                         FormatTime(job.create_time()), ShortName(job.base_revision()), ShortName(job.dataset()),
-                        ShortName(job.model_revision())});
+                        SummarizeResult(job)});
         }
         if (!out.json) out.PrintTable(table);
         return absl::OkStatus();
@@ -86,7 +86,8 @@ void AddDelete(CLI::App& parent, Session& session) {
 }  // namespace
 
 void AddJobCommands(CLI::App& app, Session& session) {
-  CLI::App* job = Session::AddNoun(app, "job", "Long work: training and the like", "tandem job watch j1");
+  CLI::App* job = Session::AddNoun(app, "job", "Long work: training, mining of negatives, analysis of datasets",
+                                   "tandem job watch j1");
   AddList(*job, session);
   AddShow(*job, session);
   AddWatch(*job, session);

@@ -1,9 +1,12 @@
 #include "client/cli/job_view.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/analysis_text.h"
+#include "client/cli/comparison_text.h"
 #include "client/cli/format.h"
 #include "client/cli/outage.h"
 #include "client/cli/progress_bar.h"
@@ -14,9 +17,10 @@ namespace tandem::cli {
 namespace {
 
 // Turns events into what the bar shows. Not thread-safe.
-class TrainingBar {
+class JobBar {
  public:
-  explicit TrainingBar(ProgressOutput output) : bar_(std::move(output), "training", "steps"), outage_(&bar_) {}
+  JobBar(v1::Job::Kind kind, ProgressOutput output)
+      : bar_(std::move(output), LabelOf(kind), kind == v1::Job::TRAIN ? "steps" : "examples read"), outage_(&bar_) {}
 
   void Show(const v1::JobEvent& event) {
     outage_.Over();
@@ -37,6 +41,12 @@ class TrainingBar {
       case v1::JobEvent::kMessage:
         bar_.Say(event.message().text());
         break;
+      case v1::JobEvent::kProgress:
+        if (event.progress().total_steps() > 0) DrawProgress(event.progress());
+        break;
+      case v1::JobEvent::kComparison:
+        comparison_ = event.comparison();
+        break;
       case v1::JobEvent::kCheckpoint:
       case v1::JobEvent::kHeartbeat:
       case v1::JobEvent::EVENT_NOT_SET:
@@ -46,11 +56,24 @@ class TrainingBar {
 
   void Broken(const absl::Status& error) { outage_.Broken(error); }
   void Finish() { bar_.Finish(); }
+  const std::optional<v1::TrainingComparison>& comparison() const { return comparison_; }
 
  private:
+  static std::string LabelOf(v1::Job::Kind kind) {
+    if (kind == v1::Job::MINE_NEGATIVES) return "mining";
+    return kind == v1::Job::ANALYZE_DATASET ? "analysing" : "training";
+  }
+
   static std::string ValidationLine(const v1::JobEvent::Validation& validation) {
     return absl::StrCat("validation at step ", validation.step(), ": ", DescribeValidation(validation.metrics()),
                         validation.best() ? ", best so far" : "");
+  }
+
+  void DrawProgress(const v1::JobEvent::Progress& progress) {
+    ProgressView view;
+    view.done = static_cast<double>(progress.step());
+    view.total = static_cast<double>(progress.total_steps());
+    bar_.Update(std::move(view));
   }
 
   void Draw() {
@@ -70,6 +93,7 @@ class TrainingBar {
   Outage outage_;
   v1::JobEvent::TrainingStep step_;
   std::string validated_;  // The last validation in short.
+  std::optional<v1::TrainingComparison> comparison_;
 };
 
 std::string Datasets(const v1::Job& job) {
@@ -80,30 +104,64 @@ std::string Datasets(const v1::Job& job) {
   return names;
 }
 
+std::string DescribeMining(const v1::MiningResult& mining) {
+  const std::string commits =
+      mining.pairs() == 0 ? ""
+                          : absl::StrCat(FormatCount(mining.first_commit()), " to ", FormatCount(mining.last_commit()));
+  const double of_each =
+      mining.pairs() == 0 ? 0 : static_cast<double>(mining.negatives()) / static_cast<double>(mining.pairs());
+  return RenderFields(
+      {{"pairs", absl::StrCat(FormatCount(mining.pairs()), " in ", ShortName(mining.dataset()))},
+       {"commits", commits},
+       {"negatives", absl::StrFormat("%s, %.2f a pair", FormatCount(mining.negatives()), of_each)},
+       {"pairs without", FormatCount(mining.pairs_without_negatives())},
+       {"found by", absl::StrCat(ShortName(mining.release()), " at commit ", FormatCount(mining.release_commit()))},
+       {"mean score", absl::StrCat("positives ", FormatMetric(mining.mean_positive_score()), ", negatives ",
+                                   FormatMetric(mining.mean_negative_score()))}});
+}
+
+std::string DescribeResult(const v1::Job& job) {
+  if (job.has_mining()) return "\n" + DescribeMining(job.mining());
+  return job.has_analysis() ? "\n" + DescribeAnalysis(job.analysis()) : "";
+}
+
 }  // namespace
 
 std::string DescribeJob(const v1::Job& job) {
   return RenderFields({
-      {"job", ShortName(job.name())},
-      {"kind", EnumName(v1::Job::Kind_Name(job.kind()))},
-      {"state", EnumName(v1::Job::State_Name(job.state()))},
-      {"base", ShortName(job.base_revision())},
-      {"dataset", Datasets(job)},
-      {"step",
-       job.total_steps() == 0 ? "" : absl::StrCat(FormatCount(job.step()), " of ", FormatCount(job.total_steps()))},
-      {"attempt", job.attempt() > 1 ? absl::StrCat(job.attempt()) : ""},
-      {"made", FormatTime(job.create_time())},
-      {"started", FormatTime(job.start_time())},
-      {"ended", FormatTime(job.end_time())},
-      {"revision", ShortName(job.model_revision())},
-      {"error", job.error().message()},
-  });
+             {"job", ShortName(job.name())},
+             {"kind", EnumName(v1::Job::Kind_Name(job.kind()))},
+             {"state", EnumName(v1::Job::State_Name(job.state()))},
+             {"base", ShortName(job.base_revision())},
+             {"dataset", Datasets(job)},
+             {"collection", ShortName(job.collection())},
+             {"into", ShortName(job.target_dataset())},
+             {"step", job.total_steps() == 0
+                          ? ""
+                          : absl::StrCat(FormatCount(job.step()), " of ", FormatCount(job.total_steps()))},
+             {"attempt", job.attempt() > 1 ? absl::StrCat(job.attempt()) : ""},
+             {"made", FormatTime(job.create_time())},
+             {"started", FormatTime(job.start_time())},
+             {"ended", FormatTime(job.end_time())},
+             {"revision", ShortName(job.model_revision())},
+             {"error", job.error().message()},
+         }) +
+         DescribeResult(job);
+}
+
+std::string SummarizeResult(const v1::Job& job) {
+  if (job.has_analysis()) return CountFindings(job.analysis());
+  if (job.has_mining())
+    return absl::StrCat(FormatCount(job.mining().pairs()), " pairs in ", ShortName(job.mining().dataset()));
+  return ShortName(job.model_revision());
 }
 
 absl::StatusOr<v1::Job> WatchWithBar(Client& client, Session& session, const std::string& job, int64_t after_sequence,
                                      bool print_events) {
   if (session.interactive()) session.Say("Ctrl-C ends the watching, not the job.");
-  TrainingBar bar(session.progress_output());
+  absl::StatusOr<v1::Job> begun = client.jobs.Get(job);
+  if (!begun.ok()) return begun.status();
+  JobBar bar(begun->kind(), session.progress_output());
   absl::StatusOr<v1::Job> finished = client.jobs.Watch(
       job, after_sequence,
       [&](const v1::JobEvent& event) {
@@ -112,6 +170,7 @@ absl::StatusOr<v1::Job> WatchWithBar(Client& client, Session& session, const std
       },
       [&](const absl::Status& error) { bar.Broken(error); });
   bar.Finish();
+  if (bar.comparison() && !session.json) session.PrintLine(DescribeComparison(*bar.comparison()));
   return finished;
 }
 
@@ -120,6 +179,18 @@ absl::Status OutcomeOf(const v1::Job& job) {
   if (job.state() == v1::Job::CANCELLED) return absl::CancelledError(absl::StrCat(job.name(), " was cancelled"));
   return absl::Status(static_cast<absl::StatusCode>(job.error().code() == 0 ? 2 : job.error().code()),
                       absl::StrCat(job.name(), " failed: ", job.error().message()));
+}
+
+absl::Status FollowJob(Client& client, Session& session, const v1::Job& job, bool watch) {
+  if (!watch) {
+    session.Print(job, absl::StrCat(DescribeJob(job), "follow it with: tandem job watch ", ShortName(job.name())));
+    return absl::OkStatus();
+  }
+  session.Say(absl::StrCat("started ", job.name()));
+  absl::StatusOr<v1::Job> finished = WatchWithBar(client, session, job.name(), 0, /*print_events=*/false);
+  if (!finished.ok()) return finished.status();
+  session.Print(*finished, DescribeJob(*finished));
+  return OutcomeOf(*finished);
 }
 
 }  // namespace tandem::cli

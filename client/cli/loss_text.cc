@@ -5,47 +5,20 @@
 
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/option_text.h"
 #include "client/error.h"
 
 namespace tandem::cli {
 namespace {
 
 using google::protobuf::Descriptor;
-using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-
-// "batch-hard" -> "batch_hard".
-std::string FieldNameOf(absl::string_view word) {
-  return absl::StrReplaceAll(absl::AsciiStrToLower(absl::StripAsciiWhitespace(word)), {{"-", "_"}});
-}
-
-// BATCH_HARD -> "batch-hard".
-std::string WordOf(absl::string_view enum_value) {
-  return absl::StrReplaceAll(absl::AsciiStrToLower(enum_value), {{"_", "-"}});
-}
-
-// Values but the one that stands for "not set".
-std::vector<std::string> Choices(const EnumDescriptor& type) {
-  std::vector<std::string> words;
-  for (int i = 0; i < type.value_count(); ++i) {
-    if (type.value(i)->number() != 0) words.push_back(WordOf(type.value(i)->name()));
-  }
-  return words;
-}
-
-std::vector<std::string> FieldNames(const Descriptor& type) {
-  std::vector<std::string> names;
-  for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
-  return names;
-}
 
 const google::protobuf::OneofDescriptor& Kinds() { return *v1::Loss::descriptor()->FindOneofByName("kind"); }
 
@@ -53,49 +26,6 @@ std::vector<std::string> LossNames() {
   std::vector<std::string> names;
   for (int i = 0; i < Kinds().field_count(); ++i) names.push_back(Kinds().field(i)->name());
   return names;
-}
-
-absl::Status SetEnum(const FieldDescriptor& field, absl::string_view value, Message* message) {
-  const EnumDescriptor& type = *field.enum_type();
-  const auto* const found = type.FindValueByName(absl::AsciiStrToUpper(FieldNameOf(value)));
-  if (found == nullptr || found->number() == 0) {
-    return BadInput(field.name(), absl::StrCat("'", value, "' is none of ", absl::StrJoin(Choices(type), ", ")));
-  }
-  message->GetReflection()->SetEnum(message, &field, found);
-  return absl::OkStatus();
-}
-
-// Losses have options of three types.
-absl::Status SetOption(const FieldDescriptor& field, absl::string_view value, Message* message) {
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) return SetEnum(field, value, message);
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL) {
-    bool flag = false;
-    if (!absl::SimpleAtob(value, &flag)) {
-      return BadInput(field.name(), absl::StrCat("'", value, "' is neither true nor false"));
-    }
-    message->GetReflection()->SetBool(message, &field, flag);
-    return absl::OkStatus();
-  }
-  float number = 0;
-  if (!absl::SimpleAtof(value, &number)) return BadInput(field.name(), absl::StrCat("'", value, "' is no number"));
-  message->GetReflection()->SetFloat(message, &field, number);
-  return absl::OkStatus();
-}
-
-absl::Status SetOptions(absl::string_view options, Message* message) {
-  const Descriptor& type = *message->GetDescriptor();
-  for (const absl::string_view option : absl::StrSplit(options, ',')) {
-    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(option, absl::MaxSplits('=', 1));
-    const FieldDescriptor* const field = type.FindFieldByName(FieldNameOf(parts.first));
-    if (field == nullptr) {
-      const std::string names = type.field_count() == 0 ? "none" : absl::StrJoin(FieldNames(type), ", ");
-      return absl::InvalidArgumentError(absl::StrCat("no option '", parts.first, "'; there is ", names));
-    }
-    const bool alone = !absl::StrContains(option, '=') && field->cpp_type() == FieldDescriptor::CPPTYPE_BOOL;
-    const absl::Status set = SetOption(*field, alone ? "true" : parts.second, message);
-    if (!set.ok()) return set;
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Loss> MakeLoss(absl::string_view name, absl::string_view options) {
@@ -109,13 +39,6 @@ absl::StatusOr<v1::Loss> MakeLoss(absl::string_view name, absl::string_view opti
   const absl::Status status = SetOptions(options, message);
   if (!status.ok()) return Annotate(status, absl::StrCat("loss ", kind->name()));
   return loss;
-}
-
-std::string DescribeOption(const FieldDescriptor& field) {
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
-    return absl::StrCat(field.name(), "=", absl::StrJoin(Choices(*field.enum_type()), "|"));
-  }
-  return field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL ? field.name() : absl::StrCat(field.name(), "=NUMBER");
 }
 
 }  // namespace

@@ -2,8 +2,7 @@
 // Losses as people write them on the command line:
 //   triplet:mining=batch-hard,margin=0.3,distance=cosine
 //   info_nce:scale=30,symmetric
-// The names are those of the messages in proto/tandem/v1/loss.proto, with "-" for "_" if one likes, and are read from
-// their descriptors; a truth value alone is true. An error says what there is to choose from.
+// The names are those of the messages in proto/tandem/v1/loss.proto (option_text.h).
 
 #include <string>
 #include <vector>

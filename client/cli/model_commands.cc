@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
+#include "client/cli/comparison_text.h"
 #include "client/cli/format.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/validation_text.h"
@@ -53,6 +54,7 @@ std::string Describe(const v1::ModelRevision& revision) {
       {"job", std::string(ShortId(revision.job()))},
       {"options", revision.options_json()},
       {"validation", DescribeValidation(revision.validation())},
+      {"against parent", ComparisonVerdict(revision.comparison())},
       {"sha256", revision.sha256()},
   });
 }

@@ -18,6 +18,7 @@ constexpr size_t kMostTexts = 300;
 struct Options {
   std::string name, out;
   size_t texts = kMostTexts;
+  bool no_analysis = false;
 };
 
 absl::Status Write(Session& out, const Options& options, absl::string_view kind, absl::string_view name,
@@ -33,8 +34,13 @@ absl::Status Write(Session& out, const Options& options, absl::string_view kind,
 }
 
 absl::Status ReportJob(Client& client, Session& out, const Options& options) {
-  absl::StatusOr<report::TrainingReport> report = CollectTrainingReport(client, options.name, options.texts);
+  Analyse analyse;
+  if (!options.no_analysis) {
+    analyse = [&](const v1::AnalyzeDatasetRequest& request) { return FindOrAnalyse(client, out, request); };
+  }
+  absl::StatusOr<report::TrainingReport> report = CollectTrainingReport(client, options.name, options.texts, analyse);
   if (!report.ok()) return report.status();
+  if (!report->no_training_data.empty()) out.Say(report->no_training_data);
   if (!report->no_sample.empty()) out.Say(report->no_sample);
   return Write(out, options, "job", report->name, Draw(*report));
 }
@@ -52,9 +58,10 @@ void AddReportCommands(CLI::App& app, Session& session) {
       Session::AddNoun(app, "report", "Pages that show a training or a release: one HTML file, complete in itself",
                        "tandem report job j1\ntandem report release docs/r1 --out r1.html");
   auto job = std::make_shared<Options>();
-  CLI::App* command = session.Add(*noun, "job", "Loss, validations, and what the training did to the embeddings",
-                                  "tandem report job j1\ntandem report job j1 --out j1.html --texts 0",
-                                  [job](Client& client, Session& out) { return ReportJob(client, out, *job); });
+  CLI::App* command =
+      session.Add(*noun, "job", "Training data, loss, validations, and what the training did to the embeddings",
+                  "tandem report job j1\ntandem report job j1 --out j1.html --texts 0",
+                  [job](Client& client, Session& out) { return ReportJob(client, out, *job); });
   command->add_option("JOB", job->name, "Job")->required();
   command->add_option("--out", job->out, "File to write [job-JOB.html]");
   command
@@ -62,6 +69,10 @@ void AddReportCommands(CLI::App& app, Session& session) {
                    "Texts of the dataset that are embedded before and after, up to 300; 0 leaves that part out")
       ->check(CLI::Range(size_t{0}, kMostTexts))
       ->capture_default_str();
+  command->add_flag(
+      "--no-analysis", job->no_analysis,
+      "Leave out what is wrong with the training data. It comes from the newest analysis of the dataset as "
+      "far as it was trained on; without one, it is analysed now");
 
   auto release = std::make_shared<Options>();
   command = session.Add(*noun, "release", "States, index, evaluation and the gate's verdict",

@@ -4,8 +4,10 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/comparison_text.h"
 #include "client/cli/format.h"
 #include "client/cli/report_sample.h"
 #include "client/cli/validation_text.h"
@@ -56,6 +58,47 @@ std::vector<ValidationMetric> MetricsOf(const v1::ValidationMetrics& metrics) {
   return result;
 }
 
+report::Estimate EstimateOf(const v1::EstimatedFigure& figure) {
+  return {figure.value(), figure.lower(), figure.upper()};
+}
+
+std::vector<report::QueryChange> ChangesOf(const google::protobuf::RepeatedPtrField<v1::QueryChange>& changes) {
+  std::vector<report::QueryChange> result;
+  for (const v1::QueryChange& change : changes) result.push_back({change.text(), change.before(), change.after()});
+  return result;
+}
+
+// What the numbers of the queries or pairs that changed are.
+std::string NameOfChanges(const v1::ValidationMetrics& metrics) {
+  switch (metrics.metrics_case()) {
+    case v1::ValidationMetrics::kRetrieval:
+      return "nDCG@10 of the query";
+    case v1::ValidationMetrics::kSimilarity:
+      return "1 less the distance of the pair's place among all cosines from its place among all scores, both from 0 "
+             "to 1";
+    case v1::ValidationMetrics::kLabelledPairs:
+      return "Share of the pairs of the other kind that the pair is on the right side of";
+    case v1::ValidationMetrics::kClasses:
+      return "1 where the nearest other text is of the same class";
+    case v1::ValidationMetrics::METRICS_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+report::Comparison ComparisonOf(const v1::TrainingComparison& comparison) {
+  report::Comparison result{.step = comparison.step(),
+                            .verdict = ComparisonVerdict(comparison),
+                            .changes = NameOfChanges(comparison.after()),
+                            .rose = ChangesOf(comparison.rose()),
+                            .fell = ChangesOf(comparison.fell())};
+  for (const v1::TrainingComparison::Metric& metric : comparison.metrics()) {
+    result.metrics.push_back({MetricTitle(metric.name()), EstimateOf(metric.before()), EstimateOf(metric.after()),
+                              EstimateOf(metric.difference())});
+  }
+  return result;
+}
+
 std::string LogText(const v1::JobEvent& event) {
   switch (event.event_case()) {
     case v1::JobEvent::kStateChanged:
@@ -67,7 +110,10 @@ std::string LogText(const v1::JobEvent& event) {
       return absl::StrCat("validation at step ", FormatCount(event.validation().step()), ": ",
                           DescribeValidation(event.validation().metrics()),
                           event.validation().best() ? ", best so far" : "");
+    case v1::JobEvent::kComparison:
+      return ComparisonVerdict(event.comparison());
     case v1::JobEvent::kStep:
+    case v1::JobEvent::kProgress:
     case v1::JobEvent::kCheckpoint:
     case v1::JobEvent::kHeartbeat:
     case v1::JobEvent::EVENT_NOT_SET:
@@ -141,9 +187,26 @@ void AddJob(const v1::Job& job, report::TrainingReport* report) {
                    {"attempts", job.attempt() > 0 ? absl::StrCat(job.attempt()) : ""}};
 }
 
+// "objective 0: info_nce on pairs"; as many as the options have.
+std::vector<std::string> NamesOfObjectives(const std::vector<report::Fact>& options,
+                                           const v1::ModelRevision& revision) {
+  std::vector<std::string> names;
+  for (const report::Fact& option : options) {
+    const std::string path = absl::StrCat("objectives[", names.size(), "].loss.");
+    if (!absl::StartsWith(option.name, path) || absl::StartsWith(option.name, path + "matryoshka")) continue;
+    const std::string loss = option.name.substr(path.size(), option.name.find('.', path.size()) - path.size());
+    const int number = static_cast<int>(names.size());
+    const std::string dataset =
+        number < revision.sources_size() ? revision.sources(number).dataset() : revision.dataset();
+    names.push_back(absl::StrCat("objective ", number, ": ", loss, " on ", ShortName(dataset)));
+  }
+  return names;
+}
+
 void AddRevision(const v1::ModelRevision& revision, report::TrainingReport* report) {
   const v1::EmbeddingContract& contract = revision.contract();
   report->options = DescribeOptions(revision.options_json());
+  report->objectives = NamesOfObjectives(report->options, revision);
   report->facts.insert(
       report->facts.end(),
       {{"trained on", DescribeSources(revision)},
@@ -172,11 +235,17 @@ void AddEvents(const std::vector<v1::JobEvent>& events, report::TrainingReport* 
       const v1::JobEvent::TrainingStep& step = event.step();
       if (event.attempt() > attempt && !steps.empty()) report->restarts.push_back({event.attempt(), step.step() - 1});
       attempt = std::max(attempt, event.attempt());
-      steps[step.step()] = {step.step(), step.loss(), step.learning_rate(), step.gradient_norm(),
-                            step.pairs_per_second()};
+      steps[step.step()] = {step.step(),
+                            step.loss(),
+                            step.learning_rate(),
+                            step.gradient_norm(),
+                            step.pairs_per_second(),
+                            step.has_objective() ? step.objective() : -1};
     } else if (event.has_validation()) {
       const v1::JobEvent::Validation& validation = event.validation();
       validations[validation.step()] = {validation.step(), validation.best(), MetricsOf(validation.metrics())};
+    } else if (event.has_comparison() && !event.comparison().metrics().empty()) {
+      report->comparison = ComparisonOf(event.comparison());
     } else if (event.has_checkpoint()) {
       checkpoints[event.checkpoint().step()] = true;
     }
@@ -198,7 +267,7 @@ std::vector<report::Fact> DescribeOptions(absl::string_view options_json) {
 }
 
 absl::StatusOr<report::TrainingReport> CollectTrainingReport(const Client& client, absl::string_view name,
-                                                             size_t texts) {
+                                                             size_t texts, const Analyse& analyse) {
   absl::StatusOr<v1::Job> job = client.jobs.Get(name);
   if (!job.ok()) return job.status();
   if (job->kind() != v1::Job::TRAIN) {
@@ -211,10 +280,12 @@ absl::StatusOr<report::TrainingReport> CollectTrainingReport(const Client& clien
   AddJob(*job, &result);
   AddEvents(*events, &result);
   if (job->model_revision().empty()) {
+    if (analyse) AddTrainingData(*job, nullptr, analyse, &result);
     result.no_sample = "The job has made no model revision, so there is nothing to compare.";
     return result;
   }
   const absl::StatusOr<v1::ModelRevision> revision = client.models.GetRevision(job->model_revision());
+  if (analyse) AddTrainingData(*job, revision.ok() ? &*revision : nullptr, analyse, &result);
   if (!revision.ok()) {
     result.no_sample = absl::StrCat("The revision cannot be compared: ", revision.status().message());
     return result;

@@ -159,7 +159,6 @@ report::EmbeddingSample SampleOf(const std::vector<v1::Example>& examples) {
     AddClasses(examples, &builder);
     return builder.sample;
   }
-  builder.sample.retrieval = form == v1::Example::kPair;
   builder.sample.kinds = form == v1::Example::kPair   ? std::vector<std::string>{"query", "document"}
                          : form == v1::Example::kText ? std::vector<std::string>{"text"}
                                                       : std::vector<std::string>{"first text", "second text"};

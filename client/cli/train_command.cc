@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "client/cli/format.h"
 #include "client/cli/job_view.h"
 #include "client/cli/loss_text.h"
+#include "client/cli/mining_text.h"
 #include "client/cli/train_options.h"
 #include "client/error.h"
 #include "client/names.h"
@@ -18,6 +20,7 @@ namespace {
 // What the command line says, beside what went into the request at once.
 struct Arguments {
   std::string loss, matryoshka;
+  std::optional<std::string> mining;
   std::vector<std::string> objectives;
   bool estimate = false, watch = false, detach = false;
 };
@@ -35,6 +38,11 @@ absl::StatusOr<v1::TrainRequest> MakeRequest(v1::TrainRequest request, const Arg
     absl::StatusOr<v1::Loss> loss = ParseLoss(arguments.loss);
     if (!loss.ok()) return loss.status();
     *request.mutable_loss() = *std::move(loss);
+  }
+  if (arguments.mining) {
+    absl::StatusOr<v1::MiningDuringTraining> mining = ParseMining(*arguments.mining);
+    if (!mining.ok()) return mining.status();
+    *request.mutable_options()->mutable_mining() = *std::move(mining);
   }
   if (arguments.matryoshka.empty()) return request;
   absl::StatusOr<v1::Matryoshka> matryoshka = ParseMatryoshka(arguments.matryoshka);
@@ -75,16 +83,7 @@ absl::Status RunEstimate(Client& client, Session& out, const v1::TrainRequest& r
 
 absl::Status RunTrain(Client& client, Session& out, const v1::TrainRequest& request, bool watch) {
   absl::StatusOr<v1::Job> job = client.jobs.Train(request);
-  if (!job.ok()) return job.status();
-  if (!watch) {
-    out.Print(*job, absl::StrCat(DescribeJob(*job), "follow it with: tandem job watch ", ShortName(job->name())));
-    return absl::OkStatus();
-  }
-  out.Say(absl::StrCat("started ", job->name()));
-  absl::StatusOr<v1::Job> finished = WatchWithBar(client, out, job->name(), 0, /*print_events=*/false);
-  if (!finished.ok()) return finished.status();
-  out.Print(*finished, DescribeJob(*finished));
-  return OutcomeOf(*finished);
+  return job.ok() ? FollowJob(client, out, *job, watch) : job.status();
 }
 
 void AddWhatToTrainOn(CLI::App* command, const std::shared_ptr<v1::TrainRequest>& request,
@@ -101,6 +100,11 @@ void AddWhatToTrainOn(CLI::App* command, const std::shared_ptr<v1::TrainRequest>
       ->allow_extra_args(false);
   command->add_option("--matryoshka", arguments->matryoshka,
                       "Dimensions at which vectors may be cut short, as 256,128,64; with weights 256=1,128=0.5");
+  command
+      ->add_option_function<std::string>(
+          "--mine", [arguments](const std::string& text) { arguments->mining = text; },
+          "Mine hard negatives anew while training: [OPTION=VALUE,...], see below; alone: the defaults")
+      ->expected(0, 1);
 }
 
 }  // namespace
@@ -113,6 +117,7 @@ void AddTrainCommand(CLI::App& app, Session& session) {
       "tandem train --base mini --dataset pairs\n"
       "tandem train --base mini/r1 --dataset pairs --epochs 2 --lr 2e-5 --loss info_nce:symmetric,scale=30 --detach\n"
       "tandem train --base mini --dataset tickets --loss triplet:mining=batch-hard,margin=0.3,distance=cosine\n"
+      "tandem train --base mini --dataset pairs --epochs 4 --mine negatives=5,ranks=1-100,margin=0.05,refresh=2\n"
       "tandem train --base mini --objective pairs:info_nce --objective graded:cosent:0.5 --estimate",
       [request, arguments](Client& client, Session& out) {
         const absl::StatusOr<v1::TrainRequest> made = MakeRequest(*request, *arguments);
@@ -122,7 +127,7 @@ void AddTrainCommand(CLI::App& app, Session& session) {
       });
   command->footer(absl::StrCat("Losses:\n", DescribeLosses(),
                                "Which of them takes which examples, and when to use it: ", "README.md.\n\n",
-                               command->get_footer()));
+                               "Mining:\n  ", DescribeMining(), "\n\n", command->get_footer()));
   command
       ->add_option("--base", *request->mutable_base_revision(), "MODEL/REVISION to start from, or MODEL for its newest")
       ->required();

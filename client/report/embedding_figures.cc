@@ -20,10 +20,6 @@ constexpr double kMapEdge = 14;
 constexpr double kCosineBin = 0.025;
 constexpr double kCosineRound = 0.25;
 
-double Gain(const QueryChange& change) { return 1.0 / change.after - 1.0 / change.before; }
-
-std::string Place(double rank) { return cli::FormatCount(std::llround(rank)); }
-
 Range MapRange(const Projection& projection, double Point::*coordinate) {
   double furthest = 0;
   for (const auto& set : projection.sets) {
@@ -121,27 +117,6 @@ DataTable CosineNumbers(const Histogram& histogram) {
 }
 
 }  // namespace
-
-std::vector<QueryChange> RankChanges(const EmbeddingSample& sample, const SampleFigures& before,
-                                     const SampleFigures& after) {
-  std::vector<QueryChange> changes;
-  for (size_t i = 0; i < before.ranks.size(); ++i) {
-    changes.push_back({sample.texts[sample.pairs[i].first], static_cast<double>(before.ranks[i]),
-                       static_cast<double>(after.ranks[i])});
-  }
-  return changes;
-}
-
-std::string DrawRankChanges(std::vector<QueryChange> changes, size_t count) {
-  std::stable_sort(changes.begin(), changes.end(),
-                   [](const QueryChange& a, const QueryChange& b) { return Gain(a) > Gain(b); });
-  std::vector<QueryChange> gained, lost;
-  for (size_t i = 0; i < changes.size() && i < count && Gain(changes[i]) > 0; ++i) gained.push_back(changes[i]);
-  for (size_t i = changes.size(); i > 0 && changes.size() - i < count && Gain(changes[i - 1]) < 0; --i) {
-    lost.push_back(changes[i - 1]);
-  }
-  return DrawQueryChanges(gained, lost, Place);
-}
 
 std::string DrawChanges(const std::vector<Change>& changes) {
   DataTable table{.columns = {"mean over the pairs", "before", "after", "change", "95% interval"}};

@@ -5,17 +5,8 @@
 #include <vector>
 
 #include "client/report/embedding_sample.h"
-#include "client/report/query_changes.h"
 
 namespace tandem::report {
-
-// The first text of each pair of a retrieval sample, with the place of its answer among all answers; 1 is first.
-std::vector<QueryChange> RankChanges(const EmbeddingSample& sample, const SampleFigures& before,
-                                     const SampleFigures& after);
-
-// Two tables: the `count` that gained most and the `count` that lost most, by reciprocal rank, so that going from first
-// to third counts more than from 50th to 20th. "" when none changed.
-std::string DrawRankChanges(std::vector<QueryChange> changes, size_t count);
 
 std::string DrawChanges(const std::vector<Change>& changes);  // A table, with intervals.
 

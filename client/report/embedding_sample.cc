@@ -22,18 +22,6 @@ double Mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-std::vector<double> ReciprocalRanks(const std::vector<int>& ranks) {
-  std::vector<double> values;
-  for (int rank : ranks) values.push_back(1.0 / rank);
-  return values;
-}
-
-std::vector<double> FoundFirst(const std::vector<int>& ranks) {
-  std::vector<double> values;
-  for (int rank : ranks) values.push_back(rank == 1 ? 1 : 0);
-  return values;
-}
-
 }  // namespace
 
 SampleFigures Measure(const EmbeddingSample& sample, const Vectors& vectors) {
@@ -47,18 +35,15 @@ SampleFigures Measure(const EmbeddingSample& sample, const Vectors& vectors) {
     const double own = Cosine(vectors[first], vectors[second]);
     double sum = 0;
     size_t count = 0;
-    int rank = 1;
     for (size_t other : candidates) {
       if (sample.texts[other] == sample.texts[second] || sample.texts[other] == sample.texts[first]) continue;
       const double cosine = Cosine(vectors[first], vectors[other]);
       figures.other_cosines.push_back(cosine);
       sum += cosine;
       ++count;
-      if (cosine > own) ++rank;
     }
     figures.pair_cosines.push_back(own);
     figures.other_means.push_back(count == 0 ? NAN : sum / static_cast<double>(count));
-    if (sample.retrieval) figures.ranks.push_back(rank);
   }
   return figures;
 }
@@ -84,11 +69,6 @@ Change CompareMeans(std::string name, const std::vector<double>& before, const s
 std::vector<Change> CompareSample(const SampleFigures& before, const SampleFigures& after) {
   if (before.pair_cosines.empty()) return {};
   std::vector<Change> changes;
-  if (!before.ranks.empty()) {
-    changes.push_back(CompareMeans(kFoundFirst, FoundFirst(before.ranks), FoundFirst(after.ranks)));
-    changes.push_back(
-        CompareMeans("reciprocal rank of the own answer", ReciprocalRanks(before.ranks), ReciprocalRanks(after.ranks)));
-  }
   changes.push_back(CompareMeans("cosine of a pair", before.pair_cosines, after.pair_cosines));
   if (before.other_cosines.empty()) return changes;
   std::vector<double> others_before, others_after, gap_before, gap_after;

@@ -19,7 +19,6 @@ struct EmbeddingSample {
   std::vector<std::string> kinds;                // What the texts are: "query" and "document", or classes. At most 4.
   std::vector<int> kind;                         // Of each text, its place in `kinds`.
   std::vector<std::pair<size_t, size_t>> pairs;  // Texts that belong together.
-  bool retrieval = false;                        // The first text of a pair is a query that the second answers.
   Vectors before, after;                         // Of each text, of length 1.
 };
 
@@ -28,8 +27,6 @@ struct SampleFigures {
   std::vector<double> pair_cosines;   // Of each pair.
   std::vector<double> other_cosines;  // Of the first text of each pair with every different second text of other pairs.
   std::vector<double> other_means;    // The mean of those, of each pair; NaN where there are none.
-  // Of each pair, of a retrieval sample: 1 + the second texts that are nearer to the first than its own.
-  std::vector<int> ranks;
 };
 
 SampleFigures Measure(const EmbeddingSample& sample, const Vectors& vectors);
@@ -44,11 +41,10 @@ struct Change {
 // REQUIRES: as many values before as after, at least one.
 Change CompareMeans(std::string name, const std::vector<double>& before, const std::vector<double>& after);
 
-// Names of two of the changes below, for those who show them apart.
-inline constexpr char kFoundFirst[] = "own answer found first";
+// The name of one of the changes below, for those who show it apart.
 inline constexpr char kGap[] = "difference of the two cosines";
 
-// Mean cosine of pairs, of others, their distance; of a retrieval sample how often and how early the partner is found.
+// Mean cosine of pairs, of others, and their distance.
 std::vector<Change> CompareSample(const SampleFigures& before, const SampleFigures& after);
 
 }  // namespace tandem::report

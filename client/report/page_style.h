@@ -34,6 +34,7 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr));
 dl div { display: flex; gap: 12px; border-bottom: 1px solid var(--line); padding: 5px 0; }
 dl .long { grid-column: 1 / -1; }
 dt { color: var(--soft); flex: 0 0 128px; overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+dl + figure { margin-top: 18px; }
 figure { margin: 0 0 22px; min-width: 0; break-inside: avoid; }
 figcaption b { display: block; font-weight: 600; } figcaption { font-size: 13.5px; color: var(--soft); }
 figcaption b { color: var(--ink); font-size: 15px; }
@@ -60,8 +61,12 @@ table { border-collapse: collapse; margin: 8px 0 14px; font-size: 13.5px; font-v
 th { color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--soft); }
 td, th { padding: 4px 14px 4px 0; text-align: right; vertical-align: top; } td { border-bottom: 1px solid var(--line); }
 td:first-child, th:first-child { text-align: left; overflow-wrap: anywhere; }
+.findings { list-style: none; margin: 8px 0 16px; padding: 0; max-width: 100ch; }
+.findings li { border-left: 4px solid var(--line); padding: 4px 0 4px 12px; margin: 6px 0; overflow-wrap: anywhere; }
+.findings .grave-error { border-color: var(--bad); } .findings .grave-warning { border-color: var(--orange); }
+.findings b { text-transform: capitalize; margin-right: 6px; } .findings span { color: var(--soft); font-size: 13px; }
 .scroll { max-height: 340px; overflow: auto; margin-top: 6px; }
-.better { color: var(--good); } .worse { color: var(--bad); }
+.better { color: var(--good); } .worse { color: var(--bad); } .soft { color: var(--soft); }
 details { font-size: 13.5px; margin-top: 4px; } summary { cursor: pointer; color: var(--blue); width: max-content; }
 footer { margin-top: 48px; color: var(--soft); font-size: 13px; border-top: 1px solid var(--line); padding-top: 12px; }
 @media (max-width: 560px) { main { padding: 20px 14px 40px; } .row.wide, dl { grid-template-columns: 1fr; } }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -79,6 +80,45 @@ std::string DrawLoss(const TrainingReport& report) {
                        .numbers = StepTable(columns, Loss)});
 }
 
+// Objectives that take turns have losses of their own, on scales of their own: a picture for each.
+std::string DrawLossOfObjective(const TrainingReport& report, int objective) {
+  std::vector<Point> loss;
+  for (const StepFigures& step : report.steps) {
+    if (step.objective == objective) loss.push_back({static_cast<double>(step.step), step.loss});
+  }
+  const std::string number = absl::StrCat("objective ", objective);
+  const size_t known = static_cast<size_t>(objective);
+  const std::string name = known < report.objectives.size() ? report.objectives[known] : number;
+  const size_t window = std::max<size_t>(1, loss.size() / 10);
+  LineChart chart{.title = absl::StrCat("Training loss of ", number, " over steps"),
+                  .x_name = "step",
+                  .width = kSmallWidth,
+                  .height = kSmallHeight};
+  const int color = objective % static_cast<int>(kMostCurves);
+  chart.curves.push_back({.name = number, .points = loss, .color = color, .faint = window > 1});
+  std::vector<std::pair<std::string, std::vector<Point>>> columns = {{"loss", loss}};
+  if (window > 1) {
+    columns.push_back({absl::StrCat("mean of ", window), Smooth(loss, window)});
+    chart.curves.push_back({.name = columns.back().first, .points = columns.back().second, .color = color});
+  }
+  const std::string explanation =
+      absl::StrCat("Of its own ", cli::FormatCount(static_cast<int64_t>(loss.size())), " steps",
+                   window > 1 ? absl::StrCat("; the strong line is the mean of ", window, " of them.") : ".");
+  return Render(Figure{.title = absl::StrCat("Loss: ", Shorten(name, 60)),
+                       .explanation = explanation,
+                       .svg = Draw(chart),
+                       .numbers = StepTable(columns, Loss)});
+}
+
+std::string DrawLosses(const TrainingReport& report) {
+  std::set<int> objectives;
+  for (const StepFigures& step : report.steps) objectives.insert(step.objective);
+  if (objectives.size() == 1) return DrawLoss(report);
+  std::vector<std::string> figures;
+  for (const int objective : objectives) figures.push_back(DrawLossOfObjective(report, objective));
+  return Row(figures);
+}
+
 std::string DrawSmall(const TrainingReport& report, absl::string_view title, absl::string_view explanation,
                       double StepFigures::*value, int color, std::string (*format)(double)) {
   const std::vector<Point> points = Points(report, value);
@@ -150,7 +190,7 @@ const ValidationFigures* BestValidation(const TrainingReport& report) {
 }
 
 std::string DrawCourse(const TrainingReport& report) {
-  return DrawLoss(report) +
+  return DrawLosses(report) +
          Row({DrawSmall(report, "Learning rate", "As the schedule gave it.", &StepFigures::learning_rate, 2, Rate),
               DrawSmall(report, "Gradient norm", "Before clipping.", &StepFigures::gradient_norm, 3, Norm),
               DrawSmall(report, "Examples a second", "Validations and checkpoints not counted.",

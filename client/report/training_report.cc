@@ -13,7 +13,6 @@ namespace tandem::report {
 namespace {
 
 constexpr size_t kMostLogLines = 200;
-constexpr size_t kRankChanges = 8;
 
 std::string Summary(const TrainingReport& report) {
   std::string text = absl::StrCat(UserText(report.base), " trained on ", UserText(report.data));
@@ -29,13 +28,14 @@ std::string Arrow(double before, double after, std::string (*format)(double)) {
   return absl::StrCat(format(before), " → ", format(after));
 }
 
-std::string Percent(double value) { return absl::StrFormat("%.1f%%", 100 * value); }
 std::string Hundredths(double value) { return absl::StrFormat("%.2f", value); }
 
 // The numbers that a reader wants first.
 std::vector<Tile> HeadTiles(const TrainingReport& report, const std::vector<Change>& changes) {
   std::vector<Tile> tiles;
-  if (const ValidationFigures* best = BestValidation(report); best != nullptr && !best->metrics.empty()) {
+  if (report.comparison) {
+    tiles.push_back(TileOf(*report.comparison));
+  } else if (const ValidationFigures* best = BestValidation(report); best != nullptr && !best->metrics.empty()) {
     const ValidationFigures& first = report.validations.front();
     const std::string& name = best->metrics[0].name;
     const bool one = &first == best;
@@ -47,10 +47,7 @@ std::vector<Tile> HeadTiles(const TrainingReport& report, const std::vector<Chan
                                         " → best, step ", cli::FormatCount(best->step))});
   }
   for (const Change& change : changes) {
-    if (change.name == kFoundFirst) {
-      tiles.push_back({"query finds its own answer first", Arrow(change.before, change.after, Percent),
-                       "of sampled pairs, before → after"});
-    } else if (change.name == kGap) {
+    if (change.name == kGap) {
       tiles.push_back({"pairs are nearer than others by", Arrow(change.before, change.after, Hundredths),
                        "mean cosine, before → after"});
     }
@@ -77,12 +74,6 @@ std::string SampleSections(const EmbeddingSample& sample, const SampleFigures& b
     body += DrawChanges(changes);
     body += "<p class=\"note\">Intervals: paired bootstrap over the pairs, 1,000 resamples.</p>\n";
   }
-  if (const std::string ranks = DrawRankChanges(RankChanges(sample, before, after), kRankChanges); !ranks.empty()) {
-    body +=
-        "<h3>Queries that gained and lost most</h3>\n<p class=\"note\">The place of a query's own answer among all "
-        "answers of the sample; 1 is first.</p>\n" +
-        ranks;
-  }
   body += absl::StrCat(
       "<h3>Map of the embeddings</h3>\n<p class=\"note\">Both maps show the same texts in the same two "
       "directions, at the same scale: the principal components of both sets of vectors together, each set "
@@ -102,6 +93,15 @@ std::string Log(const TrainingReport& report) {
   }
   if (size > kMostLogLines) table.note = absl::StrCat("The last ", kMostLogLines, " of ", size, ".");
   return Section("Events", Details(absl::StrCat(size, size == 1 ? " event" : " events"), Render(table)));
+}
+
+std::string Data(const TrainingReport& report) {
+  std::string body;
+  for (const TrainingData& data : report.training_data) body += DrawTrainingData(data);
+  if (!report.no_training_data.empty()) {
+    absl::StrAppend(&body, "<p class=\"note\">", UserText(report.no_training_data, 400), "</p>\n");
+  }
+  return body.empty() ? "" : Section("Training data", body);
 }
 
 std::string Course(const TrainingReport& report) {
@@ -126,7 +126,8 @@ std::string Draw(const TrainingReport& report) {
   body += Tiles(HeadTiles(report, changes));
   body += Section("What was trained",
                   Facts(report.facts) + (report.options.empty() ? "" : Details("All options", Facts(report.options))));
-  body += Course(report);
+  body += Data(report) + Course(report);
+  if (report.comparison) body += Section("What training did to the model", DrawComparison(*report.comparison));
   if (!report.validations.empty()) body += Section("Validation", DrawValidations(report));
   if (report.sample) {
     body += SampleSections(*report.sample, before, after, changes);

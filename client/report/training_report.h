@@ -8,14 +8,17 @@
 #include <utility>
 #include <vector>
 
+#include "client/report/comparison_figures.h"
 #include "client/report/embedding_sample.h"
 #include "client/report/page.h"
+#include "client/report/training_data.h"
 
 namespace tandem::report {
 
 struct StepFigures {
   int64_t step = 0;  // From 1.
   double loss = 0, learning_rate = 0, gradient_norm = 0, examples_per_second = 0;
+  int objective = -1;  // Whose batch it was, from 0, when several take turns.
 };
 
 struct ValidationMetric {
@@ -53,11 +56,15 @@ struct TrainingReport {
   int64_t step = 0, total_steps = 0;
   std::string duration;  // "1:45"; empty when it never ran.
   std::vector<Fact> facts, options;
-  std::vector<StepFigures> steps;  // By step, each once: where an attempt repeated steps, as it had them.
+  std::vector<StepFigures> steps;       // By step, each once: where an attempt repeated steps, as it had them.
+  std::vector<std::string> objectives;  // What they are called, by number; may be shorter than they are many.
   std::vector<ValidationFigures> validations;
+  std::optional<Comparison> comparison;  // With metrics.
   std::vector<int64_t> checkpoints;
   std::vector<Restart> restarts;
   std::vector<LogLine> log;
+  std::vector<TrainingData> training_data;  // Of each dataset that was trained on.
+  std::string no_training_data;             // Why one is missing, as a sentence.
   std::optional<EmbeddingSample> sample;
   std::string no_sample;  // Why there is none, as a sentence.
 };

@@ -9,7 +9,7 @@
 namespace tandem {
 namespace {
 
-constexpr size_t kTextsAtOnce = 1024;
+constexpr size_t kTextsAtOnce = 1024, kBytesAtOnce = 4 << 20;
 constexpr int64_t kLongestCounted = 1 << 17;  // Longer texts count as of this length.
 
 // The least length that at least the share `p` of all texts does not exceed.
@@ -27,7 +27,8 @@ int64_t NearestRank(const std::vector<int64_t>& texts_of_length, int64_t texts, 
 absl::Status LengthCounter::Add(const std::string& text, int64_t commit) {
   waiting_.push_back(text);
   waiting_commits_.push_back(commit);
-  return waiting_.size() < kTextsAtOnce ? absl::OkStatus() : Flush();
+  waiting_bytes_ += text.size();
+  return waiting_.size() < kTextsAtOnce && waiting_bytes_ < kBytesAtOnce ? absl::OkStatus() : Flush();
 }
 
 absl::Status LengthCounter::Flush() {
@@ -47,6 +48,7 @@ absl::Status LengthCounter::Flush() {
   lengths_.texts += static_cast<int64_t>(counts.size());
   waiting_.clear();
   waiting_commits_.clear();
+  waiting_bytes_ = 0;
   return absl::OkStatus();
 }
 

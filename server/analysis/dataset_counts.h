@@ -25,6 +25,7 @@ class LengthCounter {
   const bool first_texts_;
   std::vector<std::string> waiting_;
   std::vector<int64_t> waiting_commits_;
+  size_t waiting_bytes_ = 0;
   std::vector<int64_t> texts_of_length_;  // The last element: of that length and longer.
   TextLengths lengths_;
   int64_t tokens_ = 0;

@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/status/statusor.h"
+
 namespace tandem {
 
 // How many there are, and where to look: the lowest commits of examples, at most kMostCommits.
@@ -87,7 +89,9 @@ struct DatasetReport {
   std::vector<Finding> findings;  // Gravest first.
 };
 
-// Keys are the names of the fields; what is not set is left out.
+// Keys are the names of the fields; what is not set is left out. The form reaches disk.
 nlohmann::json ToJson(const DatasetReport& report);
+// INVALID_ARGUMENT names a key that is unknown or of another type.
+absl::StatusOr<DatasetReport> DatasetReportFromJson(const nlohmann::json& json);
 
 }  // namespace tandem

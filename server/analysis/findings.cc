@@ -56,7 +56,7 @@ void AddRepetitions(const DatasetReport& report, int64_t batch_size, Findings& f
   const int64_t exact = report.exact_duplicates.count, folded = report.folded_duplicates.count;
   findings.Add(Severity::kWarning, "exact_duplicates", report.exact_duplicates,
                Concat(Many(exact, "example repeats", "examples repeat"),
-                      " an earlier one and weighs double in training: leave repeated examples out."));
+                      " an earlier one, which counts double in training: leave repeated examples out."));
   findings.Add(Severity::kNote, "folded_duplicates", report.folded_duplicates,
                Concat(Many(folded, "example repeats", "examples repeat"),
                       " an earlier one but for case and white space: normalise the texts and leave repetitions out."));
@@ -112,8 +112,8 @@ void AddLengths(const std::optional<TextLengths>& lengths, const char* kind, con
   if (!lengths) return;
   const double share = static_cast<double>(lengths->truncated.count) / static_cast<double>(lengths->texts);
   findings.Add(share > kTruncatedShare ? Severity::kWarning : Severity::kNote, kind, lengths->truncated,
-               absl::StrFormat("%s of the %s (%.1f%%) are longer than %d tokens and are cut: a max_length of %d takes "
-                               "99%% of them whole, or split long texts.",
+               absl::StrFormat("%s of the %s (%.1f%%) are longer than %d tokens and are cut: a max_length of %d, "
+                               "if the model has as many positions, takes 99%% whole; or split long texts.",
                                std::to_string(lengths->truncated.count), which, 100 * share, max_length,
                                lengths->percentile_99));
 }

@@ -32,4 +32,22 @@ struct PairedDifference {
 PairedDifference PairedBootstrap(std::span<const double> a, std::span<const double> b, int resamples = 10000,
                                  uint64_t seed = 1);
 
+// A figure of a system before and after a change, on the same elements, and `after` - `before`. A resample draws the
+// same elements of both, so that what is hard for both does not blur the difference. Element i is before[i], after[i]
+// and, where there is one, target[i]. A resample of which a correlation or the average precision is not defined counts
+// as 0, as in the figures themselves. Time is linear in resamples * elements. REQUIRES: as many of each, at least one.
+struct ComparedFigure {
+  Interval before, after, difference;
+};
+ComparedFigure CompareMeans(std::span<const double> before, std::span<const double> after,
+                            const BootstrapOptions& options = {});
+// Correlations with the target (similarity_metrics.h).
+ComparedFigure CompareSpearman(std::span<const double> before, std::span<const double> after,
+                               std::span<const double> target, const BootstrapOptions& options = {});
+ComparedFigure ComparePearson(std::span<const double> before, std::span<const double> after,
+                              std::span<const double> target, const BootstrapOptions& options = {});
+// AveragePrecision (pair_metrics.h).
+ComparedFigure CompareAveragePrecision(std::span<const double> before, std::span<const double> after,
+                                       std::span<const char> similar, const BootstrapOptions& options = {});
+
 }  // namespace tandem

@@ -1,5 +1,6 @@
 #include "server/base/job_directory.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -64,6 +65,19 @@ absl::Status CheckSteps(const TrainerOptions& options) {
                       Concat(*options.warmup_steps, ": must be less than options.max_steps ", *options.max_steps));
 }
 
+absl::Status CheckMining(const TrainerOptions& options) {
+  if (!options.mining) return absl::OkStatus();
+  RETURN_IF_ERROR(options.mining->options.Validate("options.mining.options"));
+  RETURN_IF_ERROR(CheckRange("options.mining.refresh_epochs", options.mining->refresh_epochs, 1, 1000));
+  const auto takes = [](const ObjectiveOptions& objective) { return TakesNegatives(objective.loss); };
+  if (std::ranges::any_of(options.objectives, takes)) return absl::OkStatus();
+  return InvalidField(
+      "options.mining",
+      Concat("no loss that takes an example's negatives, as info_nce, nt_xent, n_pair, and triplet with "
+             "mining EXPLICIT do; the loss is ",
+             NameOf(options.objectives[0].loss)));
+}
+
 nlohmann::json ToJson(const ObjectiveOptions& objective) {
   return {{"loss", ToJson(objective.loss)}, {"weight", objective.weight}};
 }
@@ -99,6 +113,17 @@ absl::StatusOr<LoraOptions> LoraFromJson(const nlohmann::json& json) {
   return lora;
 }
 
+absl::StatusOr<MiningDuringTraining> MiningFromJson(const nlohmann::json& json) {
+  MiningDuringTraining mining;
+  ObjectReader reader("mining of the trainer options", json);
+  reader.Read("refresh_epochs", mining.refresh_epochs);
+  if (const nlohmann::json* const options = reader.Find("options")) {
+    ASSIGN_OR_RETURN(mining.options, NegativeMiningOptionsFromJson(*options));
+  }
+  RETURN_IF_ERROR(reader.Finish());
+  return mining;
+}
+
 }  // namespace
 
 BatchSampler TrainerOptions::SamplerFor(ExampleForm form) const {
@@ -121,8 +146,8 @@ absl::Status TrainerOptions::Validate() const {
   RETURN_IF_ERROR(CheckRange("options.lora.rank", lora.rank, 0, 256));
   RETURN_IF_ERROR(CheckBetween("options.lora.alpha", lora.alpha, 0, 10'000));
   RETURN_IF_ERROR(CheckBetween("options.lora.dropout", lora.dropout, 0, 0.9));
-  RETURN_IF_ERROR(CheckRange("threads", threads, 1, 1024));
-  return absl::OkStatus();
+  RETURN_IF_ERROR(CheckMining(*this));
+  return CheckRange("threads", threads, 1, 1024);
 }
 
 absl::Status TrainerOptions::ValidateFor(ExampleForm form) const {
@@ -174,6 +199,9 @@ nlohmann::json ToJson(const TrainerOptions& options) {
   if (options.evaluation_steps) json["evaluation_steps"] = *options.evaluation_steps;
   if (options.early_stopping_patience) json["early_stopping_patience"] = *options.early_stopping_patience;
   if (options.keep) json["keep"] = static_cast<int>(*options.keep);
+  if (options.mining) {
+    json["mining"] = {{"options", ToJson(options.mining->options)}, {"refresh_epochs", options.mining->refresh_epochs}};
+  }
   return json;
 }
 
@@ -208,6 +236,9 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFromJson(const nlohmann::json& json
   reader.Read("threads", options.threads);
   if (const nlohmann::json* const lora = reader.Find("lora")) {
     ASSIGN_OR_RETURN(options.lora, LoraFromJson(*lora));
+  }
+  if (const nlohmann::json* const mining = reader.Find("mining")) {
+    ASSIGN_OR_RETURN(options.mining, MiningFromJson(*mining));
   }
   if (const nlohmann::json* const objectives = reader.Find("objectives")) {
     ASSIGN_OR_RETURN(options.objectives, ObjectivesFromJson(*objectives));

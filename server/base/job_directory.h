@@ -9,19 +9,26 @@
 //                     text           {"text": "..."}
 //   validation.jsonl  the same, of any form; only when a validation dataset was named
 //   events          server/base/event_log.h; the trainer is its only writer while it runs
+//   baseline.json   how the base model did on the validation examples, with its checksum; before the first step
 //   checkpoint-<step>/  published by rename; the newest one is where a restart goes on
-//   best-<step>/    published by rename; weights that a checkpoint names. tandemd removes both when the job has ended
+//   best-<step>/    published by rename; weights that a checkpoint names
+//   negatives-<epoch>  published by rename before the epoch's first step: what was mined then. tandemd removes this,
+//                   checkpoints and best weights when the job has ended
 //   result/         published by rename when training has ended well: a sentence-transformers directory
-//   result.json     written before result/ is published: {"step", "metrics" or null, "parameters", "weights"}; weights
-//                   is the path of the weights file below result/, whose SHA-256 is the revision's
+//   result.json     written before result/ is published: {"step", "metrics" or null, "parameters", "weights"}, and
+//                   with validation "comparison"; weights is the path of the weights file below result/, whose SHA-256
+//                   is the revision's
 //   trainer.log     stderr of the trainer
 // tandem-trainer takes the directory as its only argument. SIGTERM asks it to stop: it saves a checkpoint and exits
 // with kTrainerStopped. It never opens the database.
 //
 // Events (besides attempt, sequence, time_us):
-//   {"type":"step","step","total_steps","loss","learning_rate","gradient_norm","pairs_per_second","seconds_left","epoch"}
+//   {"type":"step","step","total_steps","loss","learning_rate","gradient_norm","pairs_per_second",
+//    "tokens_per_second","seconds_left","epoch"}  (and "objective" when several take turns)
 //   {"type":"validation","step","best", and the keys of a ValidationResult (server/base/validation_metrics.h)}
-//   {"type":"checkpoint","step"}   {"type":"message","text"}   (a step has "objective", too, when several take turns)
+//                  step 0 is the base model's
+//   {"type":"comparison", and the keys of a TrainingComparison (server/base/training_comparison.h)}  before result.json
+//   {"type":"checkpoint","step"}   {"type":"message","text"}
 //   {"type":"failed","code","message"}  code is an absl::StatusCode; then the trainer exits with kTrainerFailed
 //   {"type":"state","state"}       appended by tandemd around attempts, when no trainer runs: a JobState's number
 
@@ -35,7 +42,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/base/lora_options.h"
 #include "server/base/loss_options.h"
+#include "server/base/negative_mining.h"
 
 namespace tandem {
 
@@ -46,6 +55,8 @@ inline constexpr char kResultDirectory[] = "result";
 inline constexpr char kResultFile[] = "result.json";
 inline constexpr char kCheckpointPrefix[] = "checkpoint-";
 inline constexpr char kBestPrefix[] = "best-";
+inline constexpr char kNegativesPrefix[] = "negatives-";
+inline constexpr char kBaselineFile[] = "baseline.json";
 inline constexpr char kTrainerLog[] = "trainer.log";
 
 // Exit codes of tandem-trainer.
@@ -69,11 +80,10 @@ struct ObjectiveOptions {
   double weight = 1;  // (0, 1000]
 };
 
-// Low-rank adapters instead of all weights (Hu et al. 2022).
-struct LoraOptions {
-  int rank = 0;      // 0: off, else 1 to 256.
-  double alpha = 0;  // An adapter's share is alpha / rank; 0: alpha is 2 * rank.
-  double dropout = 0;
+// Hard negatives that are mined anew for every objective whose loss takes an example's negatives (TakesNegatives).
+struct MiningDuringTraining {
+  NegativeMiningOptions options;
+  int refresh_epochs = 1;  // Before the first epoch and every so many.
 };
 
 // See TrainRequest in proto/tandem/v1/training.proto. `Validate` is what the request is checked with; field paths in
@@ -107,6 +117,7 @@ struct TrainerOptions {
   double layer_decay = 1;  // The learning rate of layer l of n is times layer_decay^(n - l); embeddings are layer 0.
   Precision precision = Precision::kFloat32;
   LoraOptions lora;
+  std::optional<MiningDuringTraining> mining;
   int threads = 2;  // Of torch; from the server's --trainer-threads.
 
   // How examples of this form are put into batches: what batch_sampler says, else kBalanced for labelled texts and

@@ -215,6 +215,10 @@ bool Takes(const LossOptions& loss, ExampleForm form) {
   return std::visit(Visitor{form}, loss.kind);
 }
 
+bool TakesNegatives(const LossOptions& loss) {
+  return Takes(loss, ExampleForm::kPair) && !std::holds_alternative<SimCseOptions>(loss.kind);
+}
+
 std::string_view NameOf(const LossOptions& loss) { return kNames[loss.kind.index()]; }
 
 std::string_view NameOf(ExampleForm form) {

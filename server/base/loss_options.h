@@ -109,6 +109,8 @@ enum class ExampleForm { kPair = 1, kScoredPair = 2, kLabelledPair = 3, kLabelle
 
 // Whether the loss can train on examples of this form.
 bool Takes(const LossOptions& loss, ExampleForm form);
+// Whether an example's own negatives take part in it.
+bool TakesNegatives(const LossOptions& loss);
 // "info_nce", "triplet", …: the field of the request, and the name in messages.
 std::string_view NameOf(const LossOptions& loss);
 std::string_view NameOf(ExampleForm form);  // "a pair", "a scored pair", "a labelled pair", "a labelled text", "a text"

@@ -8,6 +8,8 @@
 //   reader.ReadEnum("schedule", options.schedule, Schedule::kConstant);
 //   RETURN_IF_ERROR(reader.Finish());
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -34,7 +36,7 @@ class ObjectReader {
     if (!json.is_object()) Fail("not a JSON object");
   }
 
-  // Numbers, bool, text, std::optional and std::vector of them.
+  // Numbers, bool, text, std::optional, std::vector and std::array of them.
   template <typename T>
   void Read(const char* key, T& out) {
     const nlohmann::json* const value = Find(key);
@@ -96,6 +98,14 @@ class ObjectReader {
       if (!Take(value[i], all[i])) return false;
     }
     out = std::move(all);
+    return true;
+  }
+
+  template <typename T, size_t n>
+  static bool Take(const nlohmann::json& value, std::array<T, n>& out) {
+    std::vector<T> all;
+    if (!Take(value, all) || all.size() != n) return false;
+    std::move(all.begin(), all.end(), out.begin());
     return true;
   }
 

@@ -10,14 +10,6 @@
 namespace tandem {
 namespace {
 
-std::string Cut(std::string_view text) {
-  if (text.size() <= kMostQueryChangeBytes) return std::string(text);
-  const std::string_view ellipsis = "…";
-  size_t size = kMostQueryChangeBytes - ellipsis.size();
-  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;  // Not inside a character.
-  return Concat(text.substr(0, size), ellipsis);
-}
-
 nlohmann::json ListOf(const std::vector<QueryChange>& changes) {
   nlohmann::json list = nlohmann::json::array();
   for (const QueryChange& change : changes) list.push_back({change.text, change.before, change.after});
@@ -40,6 +32,14 @@ absl::StatusOr<std::vector<QueryChange>> ChangesFrom(const nlohmann::json& json,
 
 }  // namespace
 
+std::string CutText(std::string_view text, size_t bytes) {
+  if (text.size() <= bytes) return std::string(text);
+  const std::string_view ellipsis = "…";
+  size_t size = bytes - ellipsis.size();
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;  // Not inside a character.
+  return Concat(text.substr(0, size), ellipsis);
+}
+
 QueryChanges LargestChanges(std::span<const double> before, std::span<const double> after,
                             const std::function<std::string_view(size_t)>& text) {
   std::vector<size_t> order(before.size());
@@ -48,7 +48,7 @@ QueryChanges LargestChanges(std::span<const double> before, std::span<const doub
   std::ranges::stable_sort(order, {}, change);
   QueryChanges changes;
   const auto add = [&](size_t i, std::vector<QueryChange>& list) {
-    list.push_back({Cut(text(i)), before[i], after[i]});
+    list.push_back({CutText(text(i), kMostQueryChangeBytes), before[i], after[i]});
   };
   for (size_t n = 0; n < order.size() && n < kMostQueryChanges && change(order[n]) < 0; ++n) {
     add(order[n], changes.fell);

@@ -17,6 +17,9 @@ namespace tandem {
 inline constexpr size_t kMostQueryChanges = 10;       // Of each direction.
 inline constexpr size_t kMostQueryChangeBytes = 256;  // Of a text; longer ones are cut between two characters.
 
+// The first `bytes` of a text at most, cut between two characters, with an ellipsis for what is gone.
+std::string CutText(std::string_view text, size_t bytes);
+
 struct QueryChange {
   std::string text;
   double before = 0, after = 0;

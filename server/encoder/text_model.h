@@ -16,7 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/embedding_contract.h"
-#include "server/base/job_directory.h"
+#include "server/base/lora_options.h"
 #include "server/encoder/encoder.h"
 #include "server/encoder/tokenizer.h"
 

@@ -1,8 +1,10 @@
 #include "server/encoder/transformer_layers.h"
 
 #include <optional>
+#include <tuple>
 #include <utility>
 
+#include "server/encoder/norm_gradients.h"
 #include "server/encoder/packed_attention.h"
 
 namespace tandem {
@@ -72,6 +74,43 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
   }
 };
 
+// torch::layer_norm but for the sums over tokens in backward; see norm_gradients.h.
+class LayerNormFunction : public torch::autograd::Function<LayerNormFunction> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
+                               const torch::Tensor& weight, const std::optional<torch::Tensor>& bias, double epsilon) {
+    const auto [output, mean, rstd] = at::native_layer_norm(input, weight.sizes(), weight, bias, epsilon);
+    context->save_for_backward({input, mean, rstd, weight});
+    context->saved_data["has_bias"] = bias.has_value();
+    return output;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const torch::Tensor &input = saved[0], &mean = saved[1], &rstd = saved[2], &weight = saved[3];
+    const bool has_bias = context->saved_data["has_bias"].toBool();
+    const torch::Tensor gradient = gradients[0].contiguous();
+    torch::Tensor grad_input, grad_weight, grad_bias;
+    if (context->needs_input_grad(0)) {
+      grad_input = std::get<0>(at::native_layer_norm_backward(gradient, input, weight.sizes(), mean, rstd, weight,
+                                                              /*bias=*/std::nullopt, {true, false, false}));
+    }
+    if (context->needs_input_grad(1) || (has_bias && context->needs_input_grad(2))) {
+      grad_weight = torch::empty_like(weight);
+      grad_bias = torch::empty_like(weight);
+      NormGradients({.rows = input.size(0),
+                     .size = input.size(1),
+                     .gradient = gradient.const_data_ptr<float>(),
+                     .input = input.const_data_ptr<float>(),
+                     .mean = mean.const_data_ptr<float>(),
+                     .rstd = rstd.const_data_ptr<float>()},
+                    at::get_num_threads(), grad_weight.mutable_data_ptr<float>(), grad_bias.mutable_data_ptr<float>());
+    }
+    return {grad_input, grad_weight, has_bias ? grad_bias : torch::Tensor(), torch::Tensor()};
+  }
+};
+
 }  // namespace
 
 torch::Tensor Adapter::Forward(const torch::Tensor& input, const DropoutMasks& masks) const {
@@ -130,7 +169,9 @@ torch::Tensor FusedLinear::MultiplyByAll(const torch::Tensor& input) const {
 }
 
 torch::Tensor Norm::LayerNorm(const torch::Tensor& input) const {
-  return torch::layer_norm(input, {weight.size(0)}, weight, bias, epsilon);
+  if (!at::GradMode::is_enabled()) return torch::layer_norm(input, {weight.size(0)}, weight, bias, epsilon);
+  return LayerNormFunction::apply(input.to(torch::kFloat32).contiguous(), weight,
+                                  bias.defined() ? std::optional(bias) : std::nullopt, epsilon);
 }
 
 torch::Tensor Norm::RmsNorm(const torch::Tensor& input) const {

@@ -42,17 +42,6 @@ absl::Status CheckAgainstModel(const CheckedRequest& checked) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<DatasetCommit> ChosenCommit(MetaStore* store, const std::string& tenant, const TrainingSource& source,
-                                           const std::string& field) {
-  ASSIGN_OR_RETURN(const DatasetRecord dataset, store->GetDataset(tenant, source.dataset));
-  const int64_t commit = source.commit.value_or(dataset.commit);
-  if (source.commit && (commit < 1 || commit > dataset.commit)) {
-    return InvalidField(
-        field, Concat(commit, ": must be in [1, ", dataset.commit, "], the commits of datasets/", source.dataset));
-  }
-  return DatasetCommit{source.dataset, commit};
-}
-
 }  // namespace
 
 std::string CheckedRequest::FieldOf(size_t i, std::string_view field) const {
@@ -82,6 +71,17 @@ absl::StatusOr<CheckedRequest> CheckRequest(const TrainingJobsOptions& options, 
   return checked;
 }
 
+absl::StatusOr<DatasetCommit> ChosenCommit(MetaStore* store, const std::string& tenant, const TrainingSource& source,
+                                           const std::string& field) {
+  ASSIGN_OR_RETURN(const DatasetRecord dataset, store->GetDataset(tenant, source.dataset));
+  const int64_t commit = source.commit.value_or(dataset.commit);
+  if (source.commit && (commit < 1 || commit > dataset.commit)) {
+    return InvalidField(
+        field, Concat(commit, ": must be in [1, ", dataset.commit, "], the commits of datasets/", source.dataset));
+  }
+  return DatasetCommit{source.dataset, commit};
+}
+
 std::optional<int64_t> NumberOf(const nlohmann::json& config, std::initializer_list<const char*> keys) {
   if (!config.is_object()) return std::nullopt;
   for (const char* const key : keys) {
@@ -96,7 +96,8 @@ ExampleSource SourceOf(const CheckedRequest& checked, size_t i) {
           .tenant = checked.base.tenant,
           .dataset = checked.sources[i].dataset,
           .up_to = checked.sources[i].commit,
-          .loss = &checked.trainer.objectives[i].loss};
+          .loss = &checked.trainer.objectives[i].loss,
+          .mined = checked.trainer.mining.has_value()};
 }
 
 ExampleSource ValidationSourceOf(const CheckedRequest& checked) {

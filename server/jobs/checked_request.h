@@ -28,6 +28,10 @@ struct CheckedRequest {
 absl::StatusOr<CheckedRequest> CheckRequest(const TrainingJobsOptions& options, const TrainingJobRequest& request,
                                             MetaStore* store);
 
+// The dataset as far as the source says. NOT_FOUND, or InvalidField on `field` for a commit that it does not have.
+absl::StatusOr<DatasetCommit> ChosenCommit(MetaStore* store, const std::string& tenant, const TrainingSource& source,
+                                           const std::string& field);
+
 // The number under the first of the keys that a configuration has.
 std::optional<int64_t> NumberOf(const nlohmann::json& config, std::initializer_list<const char*> keys);
 

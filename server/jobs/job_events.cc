@@ -94,11 +94,14 @@ absl::StatusOr<JobEventsTail> ReadEventsTail(const std::filesystem::path& job_di
     if (!event.is_object()) continue;
     tail.last_sequence = IntegerOf(event, "sequence");
     tail.has_final_state = IsFinalStateEvent(event);
-    if (TextOf(event, "type") == "step") {
+    if (TextOf(event, "type") == "progress") {
       tail.step = IntegerOf(event, "step");
       tail.total_steps = IntegerOf(event, "total_steps");
-      const auto rate = event.find("pairs_per_second");
-      tail.examples_per_second = rate != event.end() && rate->is_number() ? rate->get<double>() : 0;
+    } else if (TextOf(event, "type") == "step") {
+      tail.step = IntegerOf(event, "step");
+      tail.total_steps = IntegerOf(event, "total_steps");
+      const auto rate = event.find("tokens_per_second");
+      tail.tokens_per_second = rate != event.end() && rate->is_number() ? rate->get<double>() : 0;
     }
   }
   return tail;

@@ -26,7 +26,7 @@ bool IsFinalStateEvent(const nlohmann::json& event);
 
 struct JobEventsTail {
   int64_t step = 0, total_steps = 0;
-  double examples_per_second = 0;  // Of the last step.
+  double tokens_per_second = 0;  // Of the last steps; 0 when they do not say.
   int64_t last_sequence = 0;
   bool has_final_state = false;
 };

@@ -48,8 +48,10 @@ class ExampleChecker {
     ++stored_;
     counts_.examples += source_.loss == nullptr ? 1 : ExamplesMadeOf(example, *source_.loss);
     if (source_.loss == nullptr) return absl::OkStatus();
-    if (IsExplicitTriplet(*source_.loss) && example.negatives.empty()) {
-      return Fault(stored, "a pair without negatives, and loss triplet with mining EXPLICIT needs one");
+    if (IsExplicitTriplet(*source_.loss) && example.negatives.empty() && !source_.mined) {
+      return Fault(stored,
+                   "a pair without negatives, and loss triplet with mining EXPLICIT needs one unless options.mining "
+                   "finds them");
     }
     if (NeedsClasses(*source_.loss)) ++texts_of_class_[example.label];
     return absl::OkStatus();
@@ -86,20 +88,26 @@ class ExampleChecker {
 
 }  // namespace
 
+absl::Status VisitExamples(MetaStore* store, const std::string& tenant, const DatasetCommit& up_to,
+                           const std::function<absl::Status(const StoredExample&)>& visit) {
+  for (int64_t after = 0; after < up_to.commit;) {
+    ASSIGN_OR_RETURN(const std::vector<StoredExample> page,
+                     store->ReadExamples(tenant, up_to.dataset, after, up_to.commit, kExamplesPerRead, kBytesPerRead));
+    if (page.empty()) break;
+    for (const StoredExample& stored : page) RETURN_IF_ERROR(visit(stored));
+    after = page.back().commit;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ExampleCounts> ReadExamples(MetaStore* store, const ExampleSource& source,
                                            const std::function<void(const Example&)>& visit) {
   ExampleChecker checker(source);
-  for (int64_t after = 0; after < source.up_to;) {
-    ASSIGN_OR_RETURN(
-        const std::vector<StoredExample> page,
-        store->ReadExamples(source.tenant, source.dataset, after, source.up_to, kExamplesPerRead, kBytesPerRead));
-    if (page.empty()) break;
-    for (const StoredExample& stored : page) {
-      RETURN_IF_ERROR(checker.Check(stored));
-      visit(stored.example);
-    }
-    after = page.back().commit;
-  }
+  RETURN_IF_ERROR(VisitExamples(store, source.tenant, {source.dataset, source.up_to}, [&](const StoredExample& stored) {
+    RETURN_IF_ERROR(checker.Check(stored));
+    visit(stored.example);
+    return absl::OkStatus();
+  }));
   return checker.Finish();
 }
 

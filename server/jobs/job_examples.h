@@ -17,7 +17,13 @@ struct ExampleSource {
   std::string tenant, dataset;
   int64_t up_to = 0;                  // Commit.
   const LossOptions* loss = nullptr;  // That trains on them; null: they are validated on, and any form will do.
+  bool mined = false;                 // Training mines negatives: an example needs none of its own.
 };
+
+// Calls `visit` for each example up to the commit, in order, until that returns an error, and returns it. Reads the
+// store page by page.
+absl::Status VisitExamples(MetaStore* store, const std::string& tenant, const DatasetCommit& up_to,
+                           const std::function<absl::Status(const StoredExample&)>& visit);
 
 struct ExampleCounts {
   ExampleForm form = ExampleForm::kPair;

@@ -1,5 +1,5 @@
 #pragma once
-// What a training job was asked to do, beyond its row: JobRecord.options_json. And where its files lie.
+// What a training job was asked to do, beyond its row: JobRecord.options_json. And where a job's files lie.
 
 #include <cstdint>
 #include <filesystem>
@@ -35,6 +35,12 @@ std::filesystem::path RevisionDirectory(const std::filesystem::path& data_direct
 absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, const TrainingJobRequest& request,
                                             MetaStore* store);
 
+// The same for a job that is no training: its directory has its first event only.
+absl::Status WriteServerJobDirectory(const TrainingJobsOptions& options, const JobRecord& job);
+
+// What the body of a job that is no training keeps between its attempts is below this one in the job's directory.
+inline constexpr char kWorkDirectory[] = "work";
+
 // Moves the result of a trainer that is done below models/ and records it: the revision, whose id is the job's, and
 // `job` (end_time is set here) become visible in one transaction. Safe to repeat after a crash at any point. DATA_LOSS
 // or NOT_FOUND: there is no whole result; ALREADY_EXISTS: its revision's id is taken; any other error may pass.
@@ -44,8 +50,8 @@ absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_direct
 // Whether there is something for PublishResult to publish.
 bool HasResult(const std::filesystem::path& data_directory, const JobRecord& job);
 
-// Removes what only a restart of the trainer needs; an error is logged, the next Start tries again. REQUIRES: the job
-// is finished.
+// Removes what only a restart of the job needs; an error is logged, the next Start tries again. REQUIRES: the job is
+// finished.
 void RemoveCheckpoints(const std::filesystem::path& job_directory);
 
 }  // namespace tandem

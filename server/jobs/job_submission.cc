@@ -1,4 +1,4 @@
-// How a training job comes into being: its directory and its row.
+// How a job comes into being: its directory and its row.
 
 #include <algorithm>
 #include <fstream>
@@ -67,6 +67,17 @@ JobRecord MakeRecord(const TrainingJobRequest& request, const CheckedRequest& ch
   return job;
 }
 
+absl::Status WriteDirectory(const TrainingJobsOptions& options, const JobRecord& job,
+                            const std::function<absl::Status(const std::filesystem::path&)>& write) {
+  const std::filesystem::path directory = JobDirectory(options.data_directory, job.tenant, job.id);
+  RETURN_IF_ERROR(CreateDirectories(directory.parent_path()));
+  ASSIGN_OR_RETURN(const std::filesystem::path staging, MakeStagingDirectory(directory));
+  absl::Status status = write(staging);
+  if (status.ok()) status = PublishDirectory(staging, directory);
+  if (!status.ok()) RemoveTree(staging).IgnoreError();  // What stays has its staging name, and Start removes it.
+  return status;
+}
+
 }  // namespace
 
 absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, const TrainingJobRequest& request,
@@ -76,17 +87,15 @@ absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, 
   const std::filesystem::path data_directory = "../../..";  // From JobDirectory.
   checked.trainer.base_directory =
       RevisionDirectory(data_directory, request.tenant, request.base_model, request.base_revision).string();
-  JobRecord job = MakeRecord(request, checked);
-  const std::filesystem::path directory = JobDirectory(options.data_directory, job.tenant, job.id);
-  RETURN_IF_ERROR(CreateDirectories(directory.parent_path()));
-  ASSIGN_OR_RETURN(const std::filesystem::path staging, MakeStagingDirectory(directory));
-  absl::Status status = WriteFiles(checked, store, staging);
-  if (status.ok()) status = PublishDirectory(staging, directory);
-  if (!status.ok()) {
-    RemoveTree(staging).IgnoreError();  // What stays has its staging name, and Start removes it.
-    return status;
-  }
+  const JobRecord job = MakeRecord(request, checked);
+  RETURN_IF_ERROR(
+      WriteDirectory(options, job, [&](const auto& staging) { return WriteFiles(checked, store, staging); }));
   return job;
+}
+
+absl::Status WriteServerJobDirectory(const TrainingJobsOptions& options, const JobRecord& job) {
+  return WriteDirectory(options, job,
+                        [](const auto& staging) { return AppendStateEvent(staging, 0, JobState::kQueued); });
 }
 
 }  // namespace tandem

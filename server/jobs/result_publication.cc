@@ -21,6 +21,7 @@ struct TrainerResult {
   int64_t parameters = 0;
   std::string weights;  // Path below the result's directory.
   std::optional<ValidationResult> metrics;
+  std::optional<TrainingComparison> comparison;  // Without the texts.
 };
 
 absl::StatusOr<TrainerResult> ReadResult(const std::filesystem::path& job_directory) {
@@ -38,6 +39,12 @@ absl::StatusOr<TrainerResult> ReadResult(const std::filesystem::path& job_direct
     absl::StatusOr<ValidationResult> metrics = ValidationResultFromJson(json["metrics"]);
     if (!metrics.ok()) return absl::DataLossError(Concat(path.string(), ": metrics: ", metrics.status().message()));
     result.metrics = *std::move(metrics);
+  }
+  if (json.contains("comparison")) {
+    absl::StatusOr<TrainingComparison> comparison = TrainingComparisonFromJson(json["comparison"]);
+    if (!comparison.ok()) return absl::DataLossError(Concat(path.string(), ": ", comparison.status().message()));
+    result.comparison = *std::move(comparison);
+    result.comparison->changes = {};  // Of a dataset, which may be deleted while the revision stays.
   }
   return result;
 }
@@ -95,6 +102,7 @@ absl::StatusOr<JobRecord> PublishResult(const std::filesystem::path& data_direct
   revision.job = job.id;
   revision.options_json = plan.trainer_options;
   revision.validation = result.metrics;
+  revision.comparison = result.comparison;
   ASSIGN_OR_RETURN(revision.sha256, FileSha256(destination / result.weights));
   JobRecord finished = job;
   finished.state = JobState::kSucceeded;
@@ -110,12 +118,14 @@ void RemoveCheckpoints(const std::filesystem::path& job_directory) {
   for (std::filesystem::directory_iterator entry(job_directory, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name.starts_with(kCheckpointPrefix) || name.starts_with(kBestPrefix)) checkpoints.push_back(entry->path());
+    const bool checkpoint =
+        name.starts_with(kCheckpointPrefix) || name.starts_with(kBestPrefix) || name.starts_with(kNegativesPrefix);
+    if (checkpoint || name == kWorkDirectory) checkpoints.push_back(entry->path());
   }
   if (error) return;  // Deleted meanwhile, or gone before.
   absl::Status status = RemoveStaging(job_directory);
   for (const std::filesystem::path& path : checkpoints) status.Update(RemoveTree(path));
-  if (!status.ok()) spdlog::error("checkpoints of a finished job stay: {}", status.ToString());
+  if (!status.ok()) spdlog::error("files of a finished job stay: {}", status.ToString());
 }
 
 }  // namespace tandem

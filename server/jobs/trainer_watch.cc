@@ -66,14 +66,14 @@ AttemptEnd TrainingJobs::Rep::RunAttempt(const JobRecord& job) {
   if (!process.ok()) {
     return {AttemptEnd::Kind::kNotStarted, absl::InternalError(Concat("could not be started: ", message))};
   }
-  aside.erase({job.tenant, job.id});
+  trainings.aside.erase({job.tenant, job.id});
   return WatchProcess(*process, job, oom_kills);
 }
 
 TrainingJobs::Rep::Ending TrainingJobs::Rep::WaitAndAsk() {
   absl::MutexLock lock(&mutex);
-  if (!stopping && !cancel_running) changed.WaitWithTimeout(&mutex, kPoll);
-  if (cancel_running) return Ending::kCancel;
+  if (!stopping && !trainings.cancel_running) changed.WaitWithTimeout(&mutex, kPoll);
+  if (trainings.cancel_running) return Ending::kCancel;
   return stopping ? Ending::kStop : Ending::kNone;
 }
 

@@ -1,6 +1,7 @@
 #include "server/jobs/training_estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_examples.h"
 #include "server/jobs/job_plan.h"
+#include "server/jobs/training_cost.h"
 
 namespace tandem {
 namespace {
@@ -24,33 +26,15 @@ constexpr int64_t kBytesPerToken = 4;
 constexpr int64_t kSpecialTokens = 2;
 // Of float32 on one thread of a server CPU, with the losses of attention and of small matrices.
 constexpr double kOperationsPerThread = 20e9;
-// LibTorch, the tokenizer and the runtime of a trainer that has not loaded anything yet.
-constexpr int64_t kTrainerBytes = 300 << 20;
 constexpr int64_t kFewestExamples = 2;
 constexpr int kJobsToSearch = 100;
-
-// The sizes of the model that count. Config keys of BERT and of DistilBERT.
-struct ModelShape {
-  int64_t parameters = 0;
-  int64_t hidden = 384, layers = 6, inner = 1536, heads = 12, vocabulary = 30'522;
-};
-
-ModelShape ShapeOf(const CheckedRequest& checked) {
-  ModelShape shape{.parameters = checked.base.parameters};
-  const auto take = [&](int64_t& out, std::initializer_list<const char*> keys) {
-    out = NumberOf(checked.config, keys).value_or(out);
-  };
-  take(shape.hidden, {"hidden_size", "dim"});
-  take(shape.layers, {"num_hidden_layers", "n_layers"});
-  take(shape.inner, {"intermediate_size", "hidden_dim"});
-  take(shape.heads, {"num_attention_heads", "n_heads"});
-  take(shape.vocabulary, {"vocab_size"});
-  return shape;
-}
 
 // Counts the examples that are trained on, and the tokens and texts that they bring into a batch.
 struct Tally {
   int64_t examples = 0, tokens = 0, texts = 0;
+  double squares = 0;  // Sum over the examples of their tokens' square.
+  // Of texts that are embedded to mine negatives; those that repeat count each time.
+  int64_t anchors = 0, documents = 0, mining_tokens = 0;
 };
 
 class Counter {
@@ -96,6 +80,14 @@ class Counter {
   void Add(const Example& example, const LossOptions& loss, Tally& tally) const {
     const int64_t made = ExamplesMadeOf(example, loss);
     tally.examples += made;
+    const int64_t before = tally.tokens;
+    AddTexts(example, loss, made, tally);
+    if (made == 0) return;
+    const double of_one = static_cast<double>(tally.tokens - before) / static_cast<double>(made);
+    tally.squares += of_one * of_one * static_cast<double>(made);
+  }
+
+  void AddTexts(const Example& example, const LossOptions& loss, int64_t made, Tally& tally) const {
     if (std::holds_alternative<SimCseOptions>(loss.kind)) {
       tally.texts += 2;
       tally.tokens += 2 * TokensOf(example.anchor);
@@ -106,7 +98,22 @@ class Counter {
     for (const std::string& text : example.negatives) shared += TokensOf(text);
     tally.texts += made * (1 + texts) + static_cast<int64_t>(example.positives.size());
     tally.tokens += made * shared;
-    for (const std::string& text : example.positives) tally.tokens += TokensOf(text);
+    int64_t positives = 0;
+    for (const std::string& text : example.positives) positives += TokensOf(text);
+    tally.tokens += positives;
+    if (checked_.trainer.mining && TakesNegatives(loss)) AddMined(example, made, shared, positives, tally);
+  }
+
+  // As long as the positives, of which there is one at least.
+  void AddMined(const Example& example, int64_t made, int64_t shared, int64_t positives, Tally& tally) const {
+    const auto texts = static_cast<int64_t>(example.positives.size()),
+               own = static_cast<int64_t>(example.negatives.size());
+    const int64_t mined = std::clamp<int64_t>(kMostNegatives - own, 0, checked_.trainer.mining->options.negatives);
+    tally.texts += made * mined;
+    tally.tokens += made * mined * (positives / texts);
+    tally.anchors += 1;
+    tally.documents += texts + own;
+    tally.mining_tokens += shared + positives;
   }
 
   const CheckedRequest& checked_;
@@ -120,90 +127,101 @@ int64_t BatchesOf(int64_t examples, int64_t batch_size) {
   return examples / batch_size + (examples % batch_size >= kFewestExamples ? 1 : 0);
 }
 
-// Floating-point operations of training on one token: the products of a forward pass count twice a weight, those of the
-// backward pass twice as many again; embeddings are looked up only. Gradient caching makes one more forward pass.
-double OperationsPerToken(const ModelShape& shape, int64_t text_tokens, bool cached) {
-  const auto weights = static_cast<double>(std::max<int64_t>(0, shape.parameters - shape.vocabulary * shape.hidden));
-  const double attention = 2.0 * static_cast<double>(text_tokens * shape.hidden * shape.layers);
-  return 2 * (weights + attention) * (cached ? 4 : 3);
+bool HaveSameLosses(const TrainerOptions& a, const TrainerOptions& b) {
+  return std::ranges::equal(a.objectives, b.objectives, [](const ObjectiveOptions& x, const ObjectiveOptions& y) {
+    return NameOf(x.loss) == NameOf(y.loss);
+  });
 }
 
-// What autograd keeps of one token in float32: in each layer its input, query, key, value, the attention's result and
-// the two sums with their dropout and normalised forms, twice the inner layer, and a row of attention a head.
-int64_t ActivationBytesPerToken(const ModelShape& shape, int64_t text_tokens) {
-  const int64_t a_layer = 10 * shape.hidden + 2 * shape.inner + 2 * shape.heads * text_tokens;
-  return 4 * shape.layers * a_layer;
-}
-
-bool HasSameLosses(const nlohmann::json& trainer, const TrainerOptions& options) {
-  const auto objectives = trainer.find("objectives");
-  if (objectives == trainer.end() || !objectives->is_array() || objectives->size() != options.objectives.size()) {
-    return false;
-  }
-  for (size_t i = 0; i < options.objectives.size(); ++i) {
-    const nlohmann::json& objective = (*objectives)[i];
-    if (!objective.is_object() || !objective.contains("loss")) return false;
-    const absl::StatusOr<LossOptions> loss = LossOptionsFromJson(objective["loss"]);
-    if (!loss.ok() || NameOf(*loss) != NameOf(options.objectives[i].loss)) return false;
-  }
-  return true;
-}
-
-struct JobRate {
-  std::string job;
-  double examples_per_second = 0;
+struct FinishedJob {
+  std::string id;
+  TrainerOptions options;
+  double tokens_per_second = 0;
 };
 
-// Of the newest finished training of the same base model with the same losses.
-absl::StatusOr<std::optional<JobRate>> FindRate(const TrainingJobsOptions& options, const TrainingJobRequest& request,
-                                                MetaStore* store) {
+// The newest finished training of the same base model with the same losses and precision.
+absl::StatusOr<std::optional<FinishedJob>> FindJob(const TrainingJobsOptions& options,
+                                                   const TrainingJobRequest& request, MetaStore* store) {
   ASSIGN_OR_RETURN(const std::vector<JobRecord> jobs, store->ListJobs(request.tenant, {.size = kJobsToSearch}));
   for (const JobRecord& job : jobs) {
     if (job.kind != JobKind::kTrain || job.state != JobState::kSucceeded) continue;
     const absl::StatusOr<JobPlan> plan = JobPlanFromOptionsJson(job.options_json);
     if (!plan.ok() || plan->base_model != request.base_model) continue;
-    if (!HasSameLosses(nlohmann::json::parse(plan->trainer_options), request.options)) continue;
+    nlohmann::json trainer_json = nlohmann::json::parse(plan->trainer_options);
+    trainer_json["base_directory"] = plan->base_model;  // Plans leave the directory out, and options have one.
+    const absl::StatusOr<TrainerOptions> trainer = TrainerOptionsFromJson(trainer_json);
+    if (!trainer.ok() || trainer->precision != request.options.precision) continue;
+    if (!HaveSameLosses(*trainer, request.options)) continue;
     const absl::StatusOr<JobEventsTail> tail = ReadEventsTail(JobDirectory(options.data_directory, job.tenant, job.id));
-    if (tail.ok() && tail->examples_per_second > 0) return JobRate{job.id, tail->examples_per_second};
+    if (tail.ok() && tail->tokens_per_second > 0) return FinishedJob{job.id, *trainer, tail->tokens_per_second};
   }
   return std::nullopt;
 }
 
-// A step's mean over all objectives: with SUM it takes a batch of each.
-struct MeanStep {
-  double examples = 0, texts = 0, tokens = 0;
+// A step over all objectives: with SUM it takes a batch of each.
+struct Step {
+  double texts = 0, tokens = 0;  // Mean.
+  double deviation = 0;          // Of the tokens of a step, standard.
 };
 
-MeanStep MeanOf(const TrainerOptions& trainer, const std::vector<Tally>& tallies, int64_t batches, int64_t steps) {
-  MeanStep mean;
+Step StepOf(const TrainerOptions& trainer, const std::vector<Tally>& tallies, int64_t batches, int64_t steps) {
+  Step step;
+  double examples = 0, squares = 0;
   for (const Tally& tally : tallies) {
-    mean.examples += static_cast<double>(tally.examples);
-    mean.texts += static_cast<double>(tally.texts);
-    mean.tokens += static_cast<double>(tally.tokens);
+    examples += static_cast<double>(tally.examples);
+    step.texts += static_cast<double>(tally.texts);
+    step.tokens += static_cast<double>(tally.tokens);
+    squares += tally.squares;
   }
   const auto over = static_cast<double>(trainer.mixing == Mixing::kSum ? steps : batches);
-  return {mean.examples / over, mean.texts / over, mean.tokens / over};
+  const double mean = step.tokens / examples, variance = std::max(0.0, squares / examples - mean * mean);
+  return {step.texts / over, step.tokens / over, std::sqrt(variance * examples / over)};
 }
 
-void EstimateCosts(const CheckedRequest& checked, const MeanStep& step, const std::optional<JobRate>& rate,
-                   TrainingEstimate& estimate) {
-  const TrainerOptions& trainer = checked.trainer;
-  const ModelShape shape = ShapeOf(checked);
-  const auto text_tokens = static_cast<int64_t>(step.tokens / std::max(1.0, step.texts));
-  const bool cached = trainer.micro_batch_size && *trainer.micro_batch_size < step.texts;
-  const auto pass_tokens =
-      static_cast<int64_t>(cached ? step.tokens * *trainer.micro_batch_size / step.texts : step.tokens);
-  estimate.tokens_per_step = static_cast<int64_t>(step.tokens);
-  estimate.peak_memory_bytes = kTrainerBytes + 16 * shape.parameters +  // Weight, gradient and two moments.
-                               pass_tokens * ActivationBytesPerToken(shape, text_tokens);
-  const auto steps = static_cast<double>(estimate.total_steps);
-  if (rate) {
-    estimate.job = rate->job;
-    estimate.time = absl::Seconds(steps * step.examples / rate->examples_per_second);
-  } else {
-    const double operations = steps * step.tokens * OperationsPerToken(shape, text_tokens, cached);
-    estimate.time = absl::Seconds(operations / (kOperationsPerThread * trainer.threads));
+bool IsCached(const TrainerOptions& trainer, double texts) {
+  return trainer.micro_batch_size.has_value() && *trainer.micro_batch_size < texts;
+}
+
+// Batches are as different as examples drawn at random make them: of thousands, one is three deviations above the mean.
+int64_t TokensOfLargestPass(const TrainerOptions& trainer, const Step& step) {
+  const double largest = step.tokens + 3 * step.deviation;
+  return static_cast<int64_t>(IsCached(trainer, step.texts) ? largest * *trainer.micro_batch_size / step.texts
+                                                            : largest);
+}
+
+// Of mining before every epoch that is due: a forward pass of all texts, and the product of each anchor with each
+// document.
+double MiningOperations(const TrainerOptions& trainer, const ModelShape& shape, double text_tokens,
+                        const std::vector<Tally>& tallies, const TrainingEstimate& estimate) {
+  if (!trainer.mining) return 0;
+  double once = 0;
+  for (const Tally& tally : tallies) {
+    once += static_cast<double>(tally.mining_tokens) * ForwardOperationsPerToken(shape, text_tokens) +
+            2.0 * static_cast<double>(tally.anchors) * static_cast<double>(tally.documents * shape.hidden);
   }
+  const int64_t epochs = (estimate.total_steps + estimate.steps_per_epoch - 1) / estimate.steps_per_epoch;
+  const int64_t refresh = trainer.mining->refresh_epochs;
+  return once * static_cast<double>((epochs + refresh - 1) / refresh);
+}
+
+// The time goes by floating-point operations. How many a second there are, a finished job shows.
+void EstimateCosts(const CheckedRequest& checked, const std::vector<Tally>& tallies, const Step& step,
+                   const std::optional<FinishedJob>& job, TrainingEstimate& estimate) {
+  const TrainerOptions& trainer = checked.trainer;
+  const ModelShape shape = ShapeOf(checked.base.parameters, checked.config);
+  const double text_tokens = step.tokens / std::max(1.0, step.texts);
+  estimate.tokens_per_step = static_cast<int64_t>(step.tokens);
+  estimate.peak_memory_bytes = PeakMemoryBytes(shape, trainer, TokensOfLargestPass(trainer, step));
+  double operations_per_second = kOperationsPerThread * trainer.threads;
+  if (job) {
+    estimate.job = job->id;
+    const bool was_cached = IsCached(job->options, step.texts / trainer.batch_size * job->options.batch_size);
+    operations_per_second = job->tokens_per_second * OperationsPerToken(shape, job->options, text_tokens, was_cached);
+  }
+  const double a_token = OperationsPerToken(shape, trainer, text_tokens, IsCached(trainer, step.texts));
+  const double operations = static_cast<double>(estimate.total_steps) * step.tokens * a_token +
+                            MiningOperations(trainer, shape, text_tokens, tallies, estimate);
+  estimate.time = absl::Seconds(operations / operations_per_second);
 }
 
 }  // namespace
@@ -236,8 +254,8 @@ absl::StatusOr<TrainingEstimate> EstimateTraining(const TrainingJobsOptions& opt
   estimate.steps_per_epoch = trainer.mixing == Mixing::kSum ? most_batches : batches;
   estimate.total_steps = estimate.steps_per_epoch * trainer.epochs;
   if (trainer.max_steps) estimate.total_steps = std::min(estimate.total_steps, *trainer.max_steps);
-  ASSIGN_OR_RETURN(const std::optional<JobRate> rate, FindRate(options, request, store));
-  EstimateCosts(checked, MeanOf(trainer, tallies, batches, estimate.steps_per_epoch), rate, estimate);
+  ASSIGN_OR_RETURN(const std::optional<FinishedJob> job, FindJob(options, request, store));
+  EstimateCosts(checked, tallies, StepOf(trainer, tallies, batches, estimate.steps_per_epoch), job, estimate);
   return estimate;
 }
 

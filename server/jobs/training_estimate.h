@@ -21,9 +21,9 @@ struct TrainingEstimate {
   int64_t validation_examples = 0;
   int64_t steps_per_epoch = 0, total_steps = 0;
   int64_t tokens_per_step = 0;    // From the bytes of the texts.
-  int64_t peak_memory_bytes = 0;  // Of the trainer, in a mean step.
+  int64_t peak_memory_bytes = 0;  // Of the trainer, in its largest step.
   absl::Duration time;            // Of the steps.
-  std::string job;                // Id of the finished job whose rate it is; empty: from floating-point operations.
+  std::string job;                // Id of the finished job whose speed it supposes; empty: a speed of every server's.
 };
 
 class MetaStore;

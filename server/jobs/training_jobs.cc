@@ -8,8 +8,10 @@
 #include "absl/time/clock.h"
 #include "server/base/event_log.h"
 #include "server/base/files.h"
+#include "server/base/ids.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/base/thread_priority.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_plan.h"
 #include "server/jobs/oom_kills.h"
@@ -24,8 +26,8 @@ constexpr absl::Duration kHeartbeat = absl::Seconds(5);
 
 }  // namespace
 
-TrainingJobs::TrainingJobs(const TrainingJobsOptions& options, MetaStore* store)
-    : rep_(std::make_unique<Rep>(options, store)) {}
+TrainingJobs::TrainingJobs(const TrainingJobsOptions& options, MetaStore* store, ServerJobBodies bodies)
+    : rep_(std::make_unique<Rep>(options, store, std::move(bodies))) {}
 
 TrainingJobs::~TrainingJobs() { Shutdown(); }
 
@@ -34,8 +36,12 @@ absl::Status TrainingJobs::Start() {
   RETURN_IF_ERROR(rep_->RemoveOrphans());
   ASSIGN_OR_RETURN(const std::vector<JobRecord> running, rep_->store->AllJobs(JobState::kRunning));
   for (const JobRecord& job : running) RETURN_IF_ERROR(rep_->Recover(job));
-  rep_->supervisor = std::thread([rep = rep_.get()] { rep->Supervise(); });
+  rep_->supervisor = std::thread([rep = rep_.get()] { rep->WorkOff(rep->trainings); });
   rep_->publisher = std::thread([rep = rep_.get()] { rep->RetryPublications(); });
+  rep_->worker = std::thread([rep = rep_.get()] {
+    GiveWay();
+    rep->WorkOff(rep->server_jobs);
+  });
   return absl::OkStatus();
 }
 
@@ -47,24 +53,36 @@ void TrainingJobs::Shutdown() {
   }
   if (rep_->supervisor.joinable()) rep_->supervisor.join();
   if (rep_->publisher.joinable()) rep_->publisher.join();
+  if (rep_->worker.joinable()) rep_->worker.join();
 }
 
 absl::StatusOr<JobRecord> TrainingJobs::Submit(const TrainingJobRequest& request,
                                                const MetaStore::Request* idempotency) {
-  ASSIGN_OR_RETURN(JobRecord job, WriteJobDirectory(rep_->options, request, rep_->store));
+  ASSIGN_OR_RETURN(const JobRecord job, WriteJobDirectory(rep_->options, request, rep_->store));
+  return rep_->Enqueue(job, idempotency);
+}
+
+absl::StatusOr<JobRecord> TrainingJobs::Submit(JobRecord job, const MetaStore::Request* idempotency) {
+  job.id = NewId();
+  job.create_time = absl::Now();
+  RETURN_IF_ERROR(WriteServerJobDirectory(rep_->options, job));
+  return rep_->Enqueue(job, idempotency);
+}
+
+absl::StatusOr<JobRecord> TrainingJobs::Rep::Enqueue(const JobRecord& job, const MetaStore::Request* idempotency) {
   std::optional<MetaStore::Request> answered;
   if (idempotency != nullptr) {
     answered = *idempotency;
     answered->answer = Concat("jobs/", job.id);
   }
-  const absl::Status created = rep_->store->CreateJob(job, answered ? &*answered : nullptr);
+  const absl::Status created = store->CreateJob(job, answered ? &*answered : nullptr);
   if (!created.ok()) {
-    RemoveTree(rep_->DirectoryOf(job)).IgnoreError();  // Without a row, the next Start removes it.
+    RemoveTree(DirectoryOf(job)).IgnoreError();  // Without a row, the next Start removes it.
     return created;
   }
-  absl::MutexLock lock(&rep_->mutex);
-  rep_->work_came = true;
-  rep_->changed.SignalAll();
+  absl::MutexLock lock(&mutex);
+  for (Lane* const lane : {&trainings, &server_jobs}) lane->work_came = true;
+  changed.SignalAll();
   return job;
 }
 
@@ -79,7 +97,7 @@ absl::StatusOr<JobRecord> TrainingJobs::Cancel(std::string_view tenant, std::str
     ASSIGN_OR_RETURN(job, rep_->store->GetJob(tenant, id));
     if (IsFinished(job.state)) return job;
     job.cancel_requested = true;
-    if (job.state == JobState::kQueued) {
+    if (job.state == JobState::kQueued && job.result_json.empty()) {
       job.state = JobState::kCancelled;
       job.end_time = absl::Now();
     }
@@ -87,7 +105,9 @@ absl::StatusOr<JobRecord> TrainingJobs::Cancel(std::string_view tenant, std::str
     // Its result was published after the row was read.
     if (absl::IsFailedPrecondition(stored)) return rep_->store->GetJob(tenant, id);
     RETURN_IF_ERROR(stored);
-    if (rep_->running_tenant == tenant && rep_->running_id == id) rep_->cancel_running = true;
+    for (Rep::Lane* const lane : {&rep_->trainings, &rep_->server_jobs}) {
+      if (lane->Runs(tenant, id)) lane->cancel_running = true;
+    }
     for (UnpublishedResult& result : rep_->unpublished) {
       if (result.job.tenant == tenant && result.job.id == id) result.next_try = absl::InfinitePast();
     }
@@ -137,13 +157,14 @@ absl::Status TrainingJobs::Watch(std::string_view tenant, std::string_view id, i
   }
 }
 
-TrainingJobs::Rep::Rep(const TrainingJobsOptions& options_in, MetaStore* store_in)
+TrainingJobs::Rep::Rep(const TrainingJobsOptions& options_in, MetaStore* store_in, ServerJobBodies bodies_in)
     : options([&] {
         TrainingJobsOptions completed = options_in;
         if (completed.oom_kills_file.empty()) completed.oom_kills_file = FindOomKillsFile();
         return completed;
       }()),
-      store(store_in) {}
+      store(store_in),
+      bodies(std::move(bodies_in)) {}
 
 std::filesystem::path TrainingJobs::Rep::DirectoryOf(const JobRecord& job) const {
   return JobDirectory(options.data_directory, job.tenant, job.id);
@@ -152,14 +173,16 @@ std::filesystem::path TrainingJobs::Rep::DirectoryOf(const JobRecord& job) const
 absl::Status TrainingJobs::Rep::SetState(const JobRecord& job, JobState state, const absl::Status& error) {
   absl::MutexLock lock(&mutex);
   ASSIGN_OR_RETURN(JobRecord row, store->GetJob(job.tenant, job.id));
-  if (state == JobState::kQueued && row.cancel_requested) state = JobState::kCancelled;  // Asked during a shutdown.
+  if (state == JobState::kQueued && row.cancel_requested && row.result_json.empty()) {
+    state = JobState::kCancelled;  // Asked during a shutdown.
+  }
   row.state = state;
   row.attempt = job.attempt;
   if (!row.start_time) row.start_time = job.start_time;
   if (IsFinished(state)) row.end_time = absl::Now();
   row.error_code = static_cast<int>(error.code());
   row.error_message = std::string(error.message());
-  RETURN_IF_ERROR(store->UpdateJob(row));
+  RETURN_IF_ERROR(state == JobState::kSucceeded ? store->FinishJob(row, job.result_json) : store->UpdateJob(row));
   changed.SignalAll();
   return AppendStateEvent(DirectoryOf(row), row.attempt, state);
 }

@@ -1,7 +1,8 @@
 #pragma once
-// Training jobs: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one
+// Jobs. Trainings: one tandem-trainer process per job, one job at a time, started, watched, retried and ended by one
 // supervisor thread; a second thread publishes results that could not be published at once. The job's directory
-// (server/base/job_directory.h) is the only channel. Knows nothing of torch.
+// (server/base/job_directory.h) is the only channel. Knows nothing of torch. All other kinds run in this process, one
+// at a time, beside a training: server_job.h.
 //
 // A trainer that dies without an exit code of its own (a signal, a crash) is started again from its last checkpoint
 // until it has died max_attempts times; one that hangs is killed and counts as dead. On Shutdown a running trainer gets
@@ -26,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/base/job_directory.h"
+#include "server/jobs/server_job.h"
 #include "server/jobs/training_estimate.h"
 #include "server/storage/meta_store.h"
 
@@ -68,16 +70,19 @@ struct JobProgress {
 
 class TrainingJobs {
  public:
-  TrainingJobs(const TrainingJobsOptions& options, MetaStore* store);  // `store` outlives this.
-  ~TrainingJobs();                                                     // Calls Shutdown.
+  TrainingJobs(const TrainingJobsOptions& options, MetaStore* store, ServerJobBodies bodies);  // `store` outlives this.
+  ~TrainingJobs();                                                                             // Calls Shutdown.
 
   // Puts jobs that were running when the last server ended back into the queue, publishes results that were complete
-  // but not recorded, and starts the supervisor.
+  // but not recorded, and starts the threads.
   absl::Status Start();
   void Shutdown();
 
   // Checks the request with its examples (checked_request.h, job_examples.h), writes the job's directory, then the row.
   absl::StatusOr<JobRecord> Submit(const TrainingJobRequest& request, const MetaStore::Request* idempotency);
+  // A job that is no training; `job` has its tenant, its kind, its plan in options_json, and what it uses. NOT_FOUND
+  // when something of that is not there.
+  absl::StatusOr<JobRecord> Submit(JobRecord job, const MetaStore::Request* idempotency);
   // Checks the request as Submit does, and says what it would come to. Leaves nothing behind.
   absl::StatusOr<TrainingEstimate> Estimate(const TrainingJobRequest& request);
   absl::StatusOr<JobRecord> Cancel(std::string_view tenant, std::string_view id);

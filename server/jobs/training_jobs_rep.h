@@ -4,8 +4,9 @@
 // `mutex` makes each change of a job one step: read the row, change it, store it, append the event. It is never held
 // while a trainer is waited for or a result is published.
 //
-// Two threads: the supervisor, which runs one trainer after the other, and the publisher, for results that could not be
-// published at once. A job is in the hands of one of them.
+// Three threads: the supervisor, which runs one trainer after the other, the publisher, for results that could not be
+// published at once, and the worker, which runs the jobs that are no trainings (server_job.h) one after the other. A
+// job is in the hands of one of them.
 
 #include <filesystem>
 #include <map>
@@ -52,22 +53,53 @@ struct UnpublishedResult {
 };
 
 struct TrainingJobs::Rep {
-  Rep(const TrainingJobsOptions& options_in, MetaStore* store_in);
+  Rep(const TrainingJobsOptions& options_in, MetaStore* store_in, ServerJobBodies bodies_in);
 
   std::filesystem::path DirectoryOf(const JobRecord& job) const;
+
+  // Stores the row of a job whose directory is there.
+  absl::StatusOr<JobRecord> Enqueue(const JobRecord& job, const MetaStore::Request* idempotency);
 
   // Start: what the last server left behind.
   absl::Status RemoveOrphans();
   absl::Status Recover(const JobRecord& job);  // Errors of the store only: one job's trouble ends that job.
 
+  // What the supervisor, or the worker, has to do. `aside` is of that thread alone, the rest is guarded by `mutex`.
+  struct Lane {
+    const bool trains;                                 // Which kinds of jobs it takes.
+    bool work_came = false;                            // Since the thread last looked at the queue.
+    std::string running_tenant = "", running_id = "";  // Empty: none.
+    bool cancel_running = false;
+    // Queued jobs, by tenant and id, that are not to be tried before a time.
+    struct Aside {
+      absl::Duration delay;
+      absl::Time until;
+    };
+    std::map<std::pair<std::string, std::string>, Aside> aside = {};
+
+    bool Takes(JobKind kind) const { return trains == (kind == JobKind::kTrain); }
+    bool Runs(std::string_view tenant, std::string_view id) const {
+      return running_tenant == tenant && running_id == id;
+    }
+  };
+  // The loop of both threads.
+  void WorkOff(Lane& lane);
+  std::optional<JobRecord> TakeQueued(Lane& lane);
+  bool SetRunning(Lane& lane, const JobRecord& job);  // False: it was cancelled or put aside, or has failed.
+  std::optional<JobRecord> FindReady(Lane& lane, const std::vector<JobRecord>& queued);
+  void PutAside(Lane& lane, const JobRecord& job, const absl::Status& error);  // REQUIRES: the job is to be QUEUED.
+  absl::Duration IdleWait(const Lane& lane) const;
+  void RecordDeath(const JobRecord& job, const std::string& text);
+
+  // The worker thread.
+  void RunServerJob(const JobRecord& job);
+  absl::StatusOr<std::string> RunBody(const JobRecord& job);
+  absl::Status AskedToEnd();  // CANCELLED, UNAVAILABLE or OK.
+  void SettleServerJob(const JobRecord& job, const absl::StatusOr<std::string>& result);
+  void SettleFailure(const JobRecord& job, const absl::Status& error);
+
   // The supervisor thread.
-  void Supervise();
-  std::optional<JobRecord> TakeQueued();
-  bool SetRunning(const JobRecord& job);  // False: it was cancelled or put aside, or has failed.
-  std::optional<JobRecord> FindReady(const std::vector<JobRecord>& queued);
-  void PutAside(const JobRecord& job, const absl::Status& error);  // REQUIRES: the job is to be QUEUED.
-  absl::Duration IdleWait() const;
-  void RunJob(JobRecord job);
+  void RunTraining(JobRecord job);
   AttemptEnd RunAttempt(const JobRecord& job);
   AttemptEnd WatchProcess(TrainerProcess& process, const JobRecord& job, std::optional<int64_t> oom_kills);
   // Why a trainer that runs was told to end.
@@ -81,7 +113,6 @@ struct TrainingJobs::Rep {
   };
   AttemptEnd Judge(const TrainerEnd& end, const Watched& seen, const JobRecord& job) const;
   absl::Status DeathOf(const TrainerEnd& end, const Watched& seen, const JobRecord& job) const;
-  void RecordDeath(const JobRecord& job, const absl::Status& death, std::string_view what_now);
   void BeginNextAttempt(JobRecord& job);
   void Settle(const JobRecord& job, const AttemptEnd& end);
   void SettleState(const JobRecord& job, JobState state, const absl::Status& error);
@@ -96,8 +127,9 @@ struct TrainingJobs::Rep {
   void RetryPublications();
   std::optional<UnpublishedResult> WaitForUnpublished();  // nullopt: stopping.
 
-  // The row gets `state` (and error, and end_time when it is final), and the log its event.
-  // A job that is to be cancelled does not go back into the queue: it becomes kCancelled instead.
+  // The row gets `state` (and error, end_time when it is final, and job.result_json when it is kSucceeded), and the log
+  // its event. A job that is to be cancelled does not go back into the queue: it becomes kCancelled instead, unless it
+  // has begun to append what it made.
   absl::Status SetState(const JobRecord& job, JobState state, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex);
   // SetState, for which the row alone counts: an event that cannot be written is logged. Cleans up a finished job.
   absl::Status StoreState(const JobRecord& job, JobState state, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex);
@@ -107,20 +139,14 @@ struct TrainingJobs::Rep {
   const TrainingJobsOptions options;
   MetaStore* const store;
 
+  const ServerJobBodies bodies;
+
   absl::Mutex mutex;
   absl::CondVar changed;  // Work came, cancel or stop was asked, an event was appended here.
   bool stopping ABSL_GUARDED_BY(mutex) = false;
-  bool work_came ABSL_GUARDED_BY(mutex) = false;  // Since the supervisor last looked at the queue.
-  std::string running_tenant ABSL_GUARDED_BY(mutex), running_id ABSL_GUARDED_BY(mutex);  // Empty: none.
-  bool cancel_running ABSL_GUARDED_BY(mutex) = false;
   std::vector<UnpublishedResult> unpublished ABSL_GUARDED_BY(mutex);
-  // Queued jobs, by tenant and id, that are not to be tried before a time. Of the supervisor thread alone.
-  struct Aside {
-    absl::Duration delay;
-    absl::Time until;
-  };
-  std::map<std::pair<std::string, std::string>, Aside> aside;
-  std::thread supervisor, publisher;
+  Lane trainings{.trains = true}, server_jobs{.trains = false};
+  std::thread supervisor, publisher, worker;
 };
 
 }  // namespace tandem

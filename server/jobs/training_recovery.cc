@@ -58,12 +58,13 @@ absl::Status TrainingJobs::Rep::Recover(const JobRecord& job) {
   absl::Status trouble, ended;
   if (!std::filesystem::is_directory(DirectoryOf(job), ignored)) {
     trouble = absl::DataLossError("the job's directory is gone");
-  } else {
+  } else if (job.kind == JobKind::kTrain) {
     // One that does not end is the next attempt's trouble, which is tried again a few times.
     ended = EndOldTrainer(DirectoryOf(job), options.old_trainer_limit);
     if (!ended.ok()) spdlog::error("jobs/{}: {}", job.id, ended.ToString());
   }
-  if (trouble.ok() && ended.ok() && HasResult(options.data_directory, job)) {
+  const bool trained = job.kind == JobKind::kTrain && trouble.ok() && ended.ok();
+  if (trained && HasResult(options.data_directory, job)) {
     const absl::StatusOr<JobRecord> finished = PublishResult(options.data_directory, job, store);
     if (finished.ok()) {
       spdlog::info("jobs/{}: published {}, which was complete when the last server ended", job.id,

@@ -1,4 +1,5 @@
-// The supervisor thread: takes the oldest queued job, runs its trainer to an end, and settles the job.
+// The supervisor thread: takes the oldest queued training, runs its trainer to an end, and settles the job. And what
+// it shares with the worker.
 
 #include <algorithm>
 #include <string>
@@ -29,74 +30,74 @@ std::pair<std::string, std::string> KeyOf(const JobRecord& job) { return {job.te
 
 }  // namespace
 
-void TrainingJobs::Rep::Supervise() {
+void TrainingJobs::Rep::WorkOff(Lane& lane) {
   while (true) {
     {
       absl::MutexLock lock(&mutex);
-      work_came = false;
+      lane.work_came = false;
     }
-    if (std::optional<JobRecord> job = TakeQueued()) {
-      if (SetRunning(*job)) RunJob(*std::move(job));
+    if (const std::optional<JobRecord> job = TakeQueued(lane)) {
+      if (SetRunning(lane, *job)) lane.trains ? RunTraining(*job) : RunServerJob(*job);
       absl::MutexLock lock(&mutex);
-      running_tenant.clear();
-      running_id.clear();
+      lane.running_tenant.clear();
+      lane.running_id.clear();
       continue;
     }
     absl::MutexLock lock(&mutex);
     if (stopping) return;
-    if (!work_came) changed.WaitWithTimeout(&mutex, IdleWait());
+    if (!lane.work_came) changed.WaitWithTimeout(&mutex, IdleWait(lane));
   }
 }
 
-absl::Duration TrainingJobs::Rep::IdleWait() const {
+absl::Duration TrainingJobs::Rep::IdleWait(const Lane& lane) const {
   absl::Time next = absl::InfiniteFuture();
-  for (const auto& [job, entry] : aside) next = std::min(next, entry.until);
+  for (const auto& [job, entry] : lane.aside) next = std::min(next, entry.until);
   return std::clamp(next - absl::Now(), kShortestWait, kIdleWait);
 }
 
 // The oldest job that is not put aside now.
-std::optional<JobRecord> TrainingJobs::Rep::FindReady(const std::vector<JobRecord>& queued) {
-  std::erase_if(aside, [&](const auto& entry) {  // Cancelled meanwhile.
+std::optional<JobRecord> TrainingJobs::Rep::FindReady(Lane& lane, const std::vector<JobRecord>& queued) {
+  std::erase_if(lane.aside, [&](const auto& entry) {  // Cancelled meanwhile.
     return std::none_of(queued.begin(), queued.end(), [&](const JobRecord& job) { return entry.first == KeyOf(job); });
   });
   const absl::Time now = absl::Now();
   const auto ready = std::find_if(queued.begin(), queued.end(), [&](const JobRecord& job) {
-    const auto entry = aside.find(KeyOf(job));
-    return entry == aside.end() || entry->second.until <= now;
+    const auto entry = lane.aside.find(KeyOf(job));
+    return lane.Takes(job.kind) && (entry == lane.aside.end() || entry->second.until <= now);
   });
   if (ready == queued.end()) return std::nullopt;
   return *ready;
 }
 
-void TrainingJobs::Rep::PutAside(const JobRecord& job, const absl::Status& error) {
-  Aside& entry = aside[KeyOf(job)];
+void TrainingJobs::Rep::PutAside(Lane& lane, const JobRecord& job, const absl::Status& error) {
+  Lane::Aside& entry = lane.aside[KeyOf(job)];
   entry.delay = entry.delay == absl::ZeroDuration() ? options.first_retry : std::min(2 * entry.delay, kLongestRetry);
   entry.until = absl::Now() + entry.delay;
   spdlog::error("jobs/{}: put aside for {}: {}", job.id, absl::FormatDuration(entry.delay), error.ToString());
 }
 
-std::optional<JobRecord> TrainingJobs::Rep::TakeQueued() {
+std::optional<JobRecord> TrainingJobs::Rep::TakeQueued(Lane& lane) {
   absl::MutexLock lock(&mutex);
   if (stopping) return std::nullopt;
   const absl::StatusOr<std::vector<JobRecord>> queued = store->AllJobs(JobState::kQueued);
-  if (!queued.ok()) spdlog::error("training jobs: the queue cannot be read: {}", queued.status().ToString());
+  if (!queued.ok()) spdlog::error("jobs: the queue cannot be read: {}", queued.status().ToString());
   if (!queued.ok()) return std::nullopt;
-  std::optional<JobRecord> job = FindReady(*queued);
+  std::optional<JobRecord> job = FindReady(lane, *queued);
   if (!job) return std::nullopt;
   ++job->attempt;
   job->start_time = job->start_time.value_or(absl::Now());
-  running_tenant = job->tenant;
-  running_id = job->id;
-  cancel_running = false;
+  lane.running_tenant = job->tenant;
+  lane.running_id = job->id;
+  lane.cancel_running = false;
   return job;
 }
 
 // A cancel since TakeQueued made it CANCELLED, and the step to RUNNING is refused.
-bool TrainingJobs::Rep::SetRunning(const JobRecord& job) {
+bool TrainingJobs::Rep::SetRunning(Lane& lane, const JobRecord& job) {
   const absl::Status status = SetState(job, JobState::kRunning, absl::OkStatus());
   if (status.ok()) return true;
   if (absl::IsFailedPrecondition(status)) return false;
-  PutAside(job, status);
+  PutAside(lane, job, status);
   // Unless the row was stored and its event was not, the job is still queued. It is tried again in either case, but not
   // with an event log that is damaged.
   const absl::StatusOr<JobRecord> row = store->GetJob(job.tenant, job.id);
@@ -108,7 +109,7 @@ bool TrainingJobs::Rep::SetRunning(const JobRecord& job) {
   return false;
 }
 
-void TrainingJobs::Rep::RunJob(JobRecord job) {
+void TrainingJobs::Rep::RunTraining(JobRecord job) {
   if (HasResult(options.data_directory, job)) return SettleDone(job);  // It could not be published before.
   spdlog::info("jobs/{}: attempt {} begins", job.id, job.attempt);
   int deaths = 0;
@@ -122,20 +123,21 @@ void TrainingJobs::Rep::RunJob(JobRecord job) {
           Concat("the trainer died ", deaths, " times, the limit; the last time it ", end.error.message());
       return Settle(job, {AttemptEnd::Kind::kFailed, absl::Status(end.error.code(), message)});
     }
-    RecordDeath(job, end.error, not_started ? "trying again later" : "starting again from its last checkpoint");
+    RecordDeath(job, Concat("the trainer ", end.error.message(), "; ",
+                            not_started ? "trying again later" : "starting again from its last checkpoint"));
     if (not_started) {
       SettleState(job, JobState::kQueued, absl::OkStatus());
-      return PutAside(job, end.error);
+      return PutAside(trainings, job, end.error);
     }
     BeginNextAttempt(job);
   }
 }
 
-void TrainingJobs::Rep::RecordDeath(const JobRecord& job, const absl::Status& death, std::string_view what_now) {
-  const std::string text = Concat("attempt ", job.attempt, ": the trainer ", death.message(), "; ", what_now);
-  spdlog::warn("jobs/{}: {}", job.id, text);
+void TrainingJobs::Rep::RecordDeath(const JobRecord& job, const std::string& text) {
+  const std::string message = Concat("attempt ", job.attempt, ": ", text);
+  spdlog::warn("jobs/{}: {}", job.id, message);
   absl::MutexLock lock(&mutex);
-  const absl::Status appended = AppendDeathEvent(DirectoryOf(job), job.attempt, text);
+  const absl::Status appended = AppendDeathEvent(DirectoryOf(job), job.attempt, message);
   if (!appended.ok()) spdlog::error("jobs/{}: {}", job.id, appended.ToString());
 }
 

@@ -8,6 +8,15 @@
 #include "tandem/v1/types.pb.h"
 
 namespace tandem {
+namespace {
+
+void ToFigure(const Interval& interval, v1::EstimatedFigure* out) {
+  out->set_value(interval.value);
+  out->set_lower(interval.lower);
+  out->set_upper(interval.upper);
+}
+
+}  // namespace
 
 void ToProto(absl::Time time, google::protobuf::Timestamp* out) {
   const int64_t seconds = absl::ToUnixSeconds(time);  // Rounds down.
@@ -56,6 +65,27 @@ void ToProto(const ValidationResult& result, v1::ValidationMetrics* out) {
   }
   if (metrics.alignment) out->set_alignment(*metrics.alignment);
   if (metrics.uniformity) out->set_uniformity(*metrics.uniformity);
+}
+
+void ToProto(const QueryChange& change, v1::QueryChange* out) {
+  out->set_text(change.text);
+  out->set_before(change.before);
+  out->set_after(change.after);
+}
+
+void ToProto(const TrainingComparison& comparison, v1::TrainingComparison* out) {
+  out->set_step(comparison.step);
+  ToProto(comparison.before, out->mutable_before());
+  ToProto(comparison.after, out->mutable_after());
+  for (const ComparedMetric& metric : comparison.metrics) {
+    v1::TrainingComparison::Metric* const to = out->add_metrics();
+    to->set_name(metric.name);
+    ToFigure(metric.figure.before, to->mutable_before());
+    ToFigure(metric.figure.after, to->mutable_after());
+    ToFigure(metric.figure.difference, to->mutable_difference());
+  }
+  for (const QueryChange& change : comparison.changes.fell) ToProto(change, out->add_fell());
+  for (const QueryChange& change : comparison.changes.rose) ToProto(change, out->add_rose());
 }
 
 void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out) {

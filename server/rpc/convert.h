@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/base/job_directory.h"
+#include "server/base/negative_mining.h"
+#include "server/base/training_comparison.h"
 #include "server/base/validation_metrics.h"
 #include "server/jobs/training_jobs.h"
 #include "server/release/collections.h"
@@ -25,6 +27,7 @@ class Timestamp;
 namespace tandem::v1 {
 class Collection;
 class Dataset;
+class DatasetAnalysis;
 class Document;
 class EmbeddingContract;
 class Evaluation;
@@ -39,13 +42,16 @@ class ItemError;
 class Job;
 class JobEvent;
 class Loss;
+class MiningResult;
 class Model;
 class ModelRevision;
+class NegativeMining;
 class Release;
 class RetrievalMetrics;
 class SearchRequest;
 class SearchResponse;
 class TrainRequest;
+class TrainingComparison;
 class TrainingEstimate;
 class ValidationMetrics;
 }  // namespace tandem::v1
@@ -58,6 +64,8 @@ void ToProto(absl::Duration duration, google::protobuf::Duration* out);
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 void ToProto(const RetrievalMetrics& metrics, v1::RetrievalMetrics* out);
 void ToProto(const ValidationResult& result, v1::ValidationMetrics* out);
+void ToProto(const QueryChange& change, v1::QueryChange* out);
+void ToProto(const TrainingComparison& comparison, v1::TrainingComparison* out);
 void ToProto(const EmbeddingContract& contract, v1::EmbeddingContract* out);
 // Refused elements of a stream message, as they are stored for a repeated message, and back.
 nlohmann::json ItemErrorJson(int index, const absl::Status& status);
@@ -72,6 +80,15 @@ void ToProto(const TrainingEstimate& estimate, v1::TrainingEstimate* out);
 // An event of server/base/job_directory.h; `last_sequence` is what a heartbeat repeats.
 void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* out);
 
+// convert_analysis.cc
+// JobRecord.result_json of an analysis. INVALID_ARGUMENT for one that is damaged.
+absl::Status ToAnalysis(const std::string& result_json, v1::DatasetAnalysis* out);
+
+// convert_mining.cc
+NegativeMiningOptions FromProto(const v1::NegativeMining& from);
+// The result_json of a mining job. INVALID_ARGUMENT for one that is damaged.
+absl::Status ToMining(const JobRecord& record, v1::MiningResult* out);
+
 // convert_loss.cc
 LossOptions FromProto(const v1::Loss& from);
 TrainerOptions ToTrainerOptions(const v1::TrainRequest& request);
@@ -81,7 +98,6 @@ void ToProto(const ModelRecord& record, v1::Model* out);
 void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out);
 IndexSpec FromProto(const v1::IndexSpec& spec);
 void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Release* out);
-void ToProto(const QueryChange& change, v1::QueryChange* out);
 void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out);
 
 // convert_collection.cc

@@ -97,6 +97,12 @@ void TakeWeights(const v1::TrainingOptions& from, TrainerOptions& options) {
   if (from.lora().has_dropout()) options.lora.dropout = from.lora().dropout();
 }
 
+void TakeMining(const v1::MiningDuringTraining& from, TrainerOptions& options) {
+  MiningDuringTraining& mining = options.mining.emplace();
+  mining.options = tandem::FromProto(from.options());  // The outer one: others hide it here.
+  if (from.has_refresh_epochs()) mining.refresh_epochs = from.refresh_epochs();
+}
+
 }  // namespace
 
 LossOptions FromProto(const v1::Loss& from) {
@@ -154,6 +160,7 @@ TrainerOptions ToTrainerOptions(const v1::TrainRequest& request) {
   TakeBatches(request.options(), options);
   TakeSteps(request.options(), options);
   TakeWeights(request.options(), options);
+  if (request.options().has_mining()) TakeMining(request.options().mining(), options);
   return options;
 }
 

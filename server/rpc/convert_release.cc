@@ -54,6 +54,7 @@ void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out) {
   if (!record.job.empty()) out->set_job(JobName(record.job));
   out->set_options_json(record.options_json);
   if (record.validation) ToProto(*record.validation, out->mutable_validation());
+  if (record.comparison) ToProto(*record.comparison, out->mutable_comparison());
   out->set_sha256(record.sha256);
   for (const DatasetCommit& source : record.sources) {
     out->add_sources()->set_dataset(DatasetName(source.dataset));
@@ -91,12 +92,6 @@ void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Rel
   if (record.gate) ToProto(record.collection, *record.gate, out->mutable_gate());
   out->set_index_bytes(progress.index_bytes);
   out->set_rebuilding(progress.rebuilding);
-}
-
-void ToProto(const QueryChange& change, v1::QueryChange* out) {
-  out->set_text(change.text);
-  out->set_before(change.before);
-  out->set_after(change.after);
 }
 
 void ToProto(std::string_view collection, const GateReport& report, v1::GateReport* out) {

@@ -38,6 +38,7 @@ void ToStep(const nlohmann::json& event, v1::JobEvent::TrainingStep* out) {
   out->set_gradient_norm(Number(event, "gradient_norm"));
   out->set_pairs_per_second(Number(event, "pairs_per_second"));
   out->set_epoch(Number(event, "epoch"));
+  if (event.contains("objective")) out->set_objective(static_cast<int32_t>(Integer(event, "objective")));
   ToProto(absl::Seconds(Number(event, "seconds_left")), out->mutable_time_left());
 }
 
@@ -48,10 +49,29 @@ void ToValidation(const nlohmann::json& event, v1::JobEvent::Validation* out) {
   if (result.ok()) ToProto(*result, out->mutable_metrics());
 }
 
+// One that is damaged is an empty one.
+void ToComparison(const nlohmann::json& event, v1::TrainingComparison* out) {
+  const absl::StatusOr<TrainingComparison> comparison = TrainingComparisonFromJson(event);
+  if (comparison.ok()) ToProto(*comparison, out);
+}
+
 void ToProto(const Example& example, v1::Pair* out) {
   out->set_anchor(example.anchor);
   out->mutable_positives()->Add(example.positives.begin(), example.positives.end());
   out->mutable_negatives()->Add(example.negatives.begin(), example.negatives.end());
+}
+
+// One that is damaged is left out: the job is still shown.
+void AddResult(const JobRecord& record, v1::Job* out) {
+  switch (record.kind) {
+    case JobKind::kTrain:
+      return;
+    case JobKind::kMineNegatives:
+      if (!ToMining(record, out->mutable_mining()).ok()) out->clear_mining();
+      return;
+    case JobKind::kAnalyzeDataset:
+      if (!ToAnalysis(record.result_json, out->mutable_analysis()).ok()) out->clear_analysis();
+  }
 }
 
 }  // namespace
@@ -141,6 +161,9 @@ void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out)
   out->set_dataset(DatasetName(record.dataset));
   for (const std::string& dataset : record.datasets) out->add_datasets(DatasetName(dataset));
   out->set_base_revision(record.base_revision);
+  if (!record.collection.empty()) out->set_collection(CollectionName(record.collection));
+  if (!record.target_dataset.empty()) out->set_target_dataset(DatasetName(record.target_dataset));
+  if (record.state == JobState::kSucceeded) AddResult(record, out);
 }
 
 void ToProto(const TrainingEstimate& estimate, v1::TrainingEstimate* out) {
@@ -173,8 +196,13 @@ void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* o
     ToStep(event, out->mutable_step());
   } else if (type == "validation") {
     ToValidation(event, out->mutable_validation());
+  } else if (type == "comparison") {
+    ToComparison(event, out->mutable_comparison());
   } else if (type == "checkpoint") {
     out->mutable_checkpoint()->set_step(Integer(event, "step"));
+  } else if (type == "progress") {
+    out->mutable_progress()->set_step(Integer(event, "step"));
+    out->mutable_progress()->set_total_steps(Integer(event, "total_steps"));
   } else if (type == "state") {
     out->set_state_changed(static_cast<v1::Job::State>(Integer(event, "state")));
   } else if (type == "failed") {

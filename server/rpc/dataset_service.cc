@@ -8,6 +8,7 @@
 #include "server/rpc/convert.h"
 #include "server/rpc/idempotency.h"
 #include "server/rpc/import_stream.h"
+#include "server/rpc/model_names.h"
 #include "server/rpc/names.h"
 #include "server/rpc/paging.h"
 
@@ -128,8 +129,40 @@ absl::Status DatasetService::ListExamples(const Call& call, const v1::ListExampl
   return absl::OkStatus();
 }
 
-absl::Status DatasetService::AnalyzeDataset(const Call&, const v1::AnalyzeDatasetRequest&, v1::Job*) {
-  return absl::UnimplementedError("AnalyzeDataset: this server has no analysis jobs");
+absl::Status DatasetService::AnalyzeDataset(const Call& call, const v1::AnalyzeDatasetRequest& request,
+                                            v1::Job* response) {
+  Idempotency idempotency(call, "AnalyzeDataset", request);
+  ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
+  JobRecord job;
+  if (answer) {
+    ASSIGN_OR_RETURN(const std::string id, ParseJob("request_id", *answer));
+    ASSIGN_OR_RETURN(job, rooms_.meta->GetJob(call.tenant, id));
+  } else {
+    ASSIGN_OR_RETURN(const AnalysisRequest wanted, ToAnalysisRequest(call, request));
+    ASSIGN_OR_RETURN(const AnalysisPlan plan, PlanAnalysis(wanted, rooms_.meta));
+    ASSIGN_OR_RETURN(job, rooms_.jobs->Submit(AnalysisJob(call.tenant, plan), idempotency.Answer("")));
+  }
+  ToProto(job, JobProgress{}, response);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AnalysisRequest> DatasetService::ToAnalysisRequest(const Call& call,
+                                                                  const v1::AnalyzeDatasetRequest& request) {
+  AnalysisRequest analysis{.tenant = call.tenant};
+  ASSIGN_OR_RETURN(analysis.dataset.dataset, ParseDataset("dataset", request.dataset()));
+  if (request.has_dataset_commit()) analysis.dataset.commit = request.dataset_commit();
+  if (!request.validation_dataset().empty()) {
+    ASSIGN_OR_RETURN(analysis.validation_dataset, ParseDataset("validation_dataset", request.validation_dataset()));
+  }
+  if (!request.base_revision().empty()) {
+    ASSIGN_OR_RETURN(const RevisionName base,
+                     ResolveRevision(rooms_.meta, call.tenant, "base_revision", request.base_revision()));
+    analysis.base_model = base.model;
+    analysis.base_revision = base.revision;
+  }
+  if (request.has_max_length()) analysis.max_length = request.max_length();
+  if (request.has_batch_size()) analysis.batch_size = request.batch_size();
+  return analysis;
 }
 
 }  // namespace tandem

@@ -1,6 +1,7 @@
 #pragma once
 // Training data. See proto/tandem/v1/dataset.proto.
 
+#include "server/jobs/analysis_job.h"
 #include "server/rpc/rooms.h"
 #include "server/rpc/rpc_service.h"
 #include "tandem/v1/dataset.pb.h"
@@ -22,6 +23,7 @@ class DatasetService : public RpcService {
   absl::Status ListExamples(const Call& call, const v1::ListExamplesRequest& request,
                             v1::ListExamplesResponse* response);
   absl::Status AnalyzeDataset(const Call& call, const v1::AnalyzeDatasetRequest& request, v1::Job* response);
+  absl::StatusOr<AnalysisRequest> ToAnalysisRequest(const Call& call, const v1::AnalyzeDatasetRequest& request);
   absl::Status Append(const Call& call, const std::string& dataset, const std::string& request_id,
                       const v1::AppendExamplesRequest& request, v1::AppendExamplesResponse* response);
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
+#include "server/base/negative_mining.h"
+#include "server/storage/records.h"
 
 namespace tandem {
 
@@ -21,9 +23,10 @@ inline constexpr int kMaxQueryDocuments = 100;  // Of one DocumentsQuery.
 inline constexpr int kMaxDimensions = 65'536;
 inline constexpr int kMaxDocumentsPerMessage = 10'000;
 inline constexpr int kMaxExamplesPerMessage = 10'000;
-inline constexpr size_t kMaxExampleBytes = kMaxPageBytes;  // Of its texts: ListExamples has to get past it.
+inline constexpr size_t kMaxExampleBytes = kMostExampleBytes;  // Of its texts.
+static_assert(kMaxExampleBytes <= kMaxPageBytes);              // ListExamples has to get past it.
 inline constexpr int kMaxPositives = 64;
-inline constexpr int kMaxNegatives = 64;
+inline constexpr int kMaxNegatives = kMostNegatives;
 inline constexpr int kMaxEvaluationQueries = 100'000;
 inline constexpr int kMaxJudgements = 1000;  // Of one query.
 inline constexpr int kMaxGrade = 100;
@@ -31,6 +34,8 @@ inline constexpr int kMaxDocumentIdBytes = 256;
 inline constexpr int kMaxPayloadBytes = 64 << 10;  // As JSON.
 inline constexpr int kMaxDisplayNameBytes = 256;
 inline constexpr int kMaxLabelBytes = 256;
+inline constexpr int kMaxAnalysisLength = 131'072;  // Tokens a text.
+inline constexpr int kMaxAnalysisBatch = 65'536;    // As TrainingOptions.batch_size.
 inline constexpr int kMaxRequestIdBytes = 64;
 inline constexpr int kMaxReasonBytes = 1024;
 inline constexpr int kMaxPageSize = 1000;

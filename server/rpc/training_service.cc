@@ -9,7 +9,7 @@
 namespace tandem {
 namespace {
 
-template <typename Message>  // TrainRequest or Objective.
+template <typename Message>  // TrainRequest, Objective or MineNegativesRequest.
 absl::StatusOr<TrainingSource> SourceOf(const Message& message) {
   TrainingSource source;
   ASSIGN_OR_RETURN(source.dataset, ParseDataset("dataset", message.dataset()));
@@ -73,8 +73,34 @@ absl::StatusOr<TrainingJobRequest> TrainingService::ToJobRequest(const Call& cal
   return job;
 }
 
-absl::Status TrainingService::MineNegatives(const Call&, const v1::MineNegativesRequest&, v1::Job*) {
-  return absl::UnimplementedError("MineNegatives: this server has no jobs that search hard negatives");
+absl::Status TrainingService::MineNegatives(const Call& call, const v1::MineNegativesRequest& request,
+                                            v1::Job* response) {
+  Idempotency idempotency(call, "MineNegatives", request);
+  ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
+  JobRecord job;
+  if (answer) {
+    ASSIGN_OR_RETURN(const std::string id, ParseJob("request_id", *answer));
+    ASSIGN_OR_RETURN(job, rooms_.meta->GetJob(call.tenant, id));
+  } else {
+    ASSIGN_OR_RETURN(const MiningRequest wanted, ToMiningRequest(call, request));
+    ASSIGN_OR_RETURN(const JobRecord planned, PlanMining(wanted, rooms_.meta, rooms_.collections));
+    ASSIGN_OR_RETURN(job, rooms_.jobs->Submit(planned, idempotency.Answer("")));
+  }
+  ToProto(job, JobProgress{}, response);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<MiningRequest> TrainingService::ToMiningRequest(const Call& call,
+                                                               const v1::MineNegativesRequest& request) {
+  MiningRequest mining{.tenant = call.tenant,
+                       .options = FromProto(request.mining()),
+                       .only_with_negatives = request.only_with_negatives()};
+  ASSIGN_OR_RETURN(mining.dataset, SourceOf(request));
+  ASSIGN_OR_RETURN(mining.collection, ParseCollection("collection", request.collection()));
+  if (!request.target_dataset().empty()) {
+    ASSIGN_OR_RETURN(mining.target_dataset, ParseDataset("target_dataset", request.target_dataset()));
+  }
+  return mining;
 }
 
 }  // namespace tandem

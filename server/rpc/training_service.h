@@ -1,6 +1,7 @@
 #pragma once
-// Starts training jobs. See proto/tandem/v1/training.proto.
+// Starts trainings, and jobs that mine negatives for them. See proto/tandem/v1/training.proto.
 
+#include "server/jobs/mining_job.h"
 #include "server/rpc/rooms.h"
 #include "server/rpc/rpc_service.h"
 #include "tandem/v1/training.pb.h"
@@ -16,6 +17,7 @@ class TrainingService : public RpcService {
   absl::Status EstimateTraining(const Call& call, const v1::TrainRequest& request, v1::TrainingEstimate* response);
   absl::Status MineNegatives(const Call& call, const v1::MineNegativesRequest& request, v1::Job* response);
   absl::StatusOr<TrainingJobRequest> ToJobRequest(const Call& call, const v1::TrainRequest& request);
+  absl::StatusOr<MiningRequest> ToMiningRequest(const Call& call, const v1::MineNegativesRequest& request);
 
   const Rooms& rooms_;
 };

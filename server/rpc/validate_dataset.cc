@@ -88,7 +88,25 @@ absl::Status Validate(const v1::ListExamplesRequest& request) {
 }
 
 absl::Status Validate(const v1::AnalyzeDatasetRequest& request) {
-  return ParseDataset("dataset", request.dataset()).status();
+  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
+  if (request.has_dataset_commit()) RETURN_IF_ERROR(CheckAtLeast("dataset_commit", request.dataset_commit(), 1));
+  if (!request.validation_dataset().empty()) {
+    RETURN_IF_ERROR(ParseDataset("validation_dataset", request.validation_dataset()).status());
+    if (request.validation_dataset() == request.dataset()) {
+      return InvalidField("validation_dataset", "is the dataset that is analysed");
+    }
+  }
+  if (!request.base_revision().empty()) {
+    RETURN_IF_ERROR(ParseModelOrRevision("base_revision", request.base_revision()).status());
+  }
+  if (request.has_max_length()) {
+    if (request.base_revision().empty()) {
+      return InvalidField("max_length", "is for a request with base_revision, whose tokens it counts");
+    }
+    RETURN_IF_ERROR(CheckRange("max_length", request.max_length(), 4, kMaxAnalysisLength));
+  }
+  if (request.has_batch_size()) RETURN_IF_ERROR(CheckRange("batch_size", request.batch_size(), 2, kMaxAnalysisBatch));
+  return CheckRequestId(request.request_id());
 }
 
 }  // namespace tandem

@@ -48,7 +48,7 @@ absl::Status ValidateSource(std::string_view prefix, const std::string& dataset,
   return CheckAtLeast(Concat(prefix, "dataset_commit"), commit, 1);
 }
 
-template <typename Message>  // TrainRequest or Objective.
+template <typename Message>  // TrainRequest, Objective or MineNegativesRequest.
 std::optional<int64_t> CommitOf(const Message& message) {
   return message.has_dataset_commit() ? std::optional<int64_t>(message.dataset_commit()) : std::nullopt;
 }
@@ -99,6 +99,12 @@ absl::Status ValidateLora(const v1::TrainingOptions& options) {
   return CheckPositive("options.lora.alpha", options.lora().alpha(), 10'000);
 }
 
+absl::Status ValidateMining(std::string_view path, const v1::NegativeMining& mining) {
+  RETURN_IF_ERROR(CheckEnum(Concat(path, ".sampling"), mining.sampling(),
+                            v1::NegativeMining::Sampling_IsValid(mining.sampling()), "NegativeMining.Sampling"));
+  return FromProto(mining).Validate(path);
+}
+
 }  // namespace
 
 absl::Status Validate(const v1::TrainRequest& request) {
@@ -107,6 +113,7 @@ absl::Status Validate(const v1::TrainRequest& request) {
   RETURN_IF_ERROR(ValidateObjectives(request));
   RETURN_IF_ERROR(ValidateOptionEnums(request.options()));
   RETURN_IF_ERROR(ValidateLora(request.options()));
+  RETURN_IF_ERROR(ValidateMining("options.mining.options", request.options().mining().options()));
   RETURN_IF_ERROR(InObjective(request, ToTrainerOptions(request).Validate()));
   RETURN_IF_ERROR(ValidateValidation(request));
   return CheckRequestId(request.request_id());
@@ -120,8 +127,16 @@ absl::Status InObjective(const v1::TrainRequest& request, const absl::Status& st
 }
 
 absl::Status Validate(const v1::MineNegativesRequest& request) {
-  RETURN_IF_ERROR(ParseDataset("dataset", request.dataset()).status());
-  return ParseCollection("collection", request.collection()).status();
+  RETURN_IF_ERROR(ValidateSource("", request.dataset(), CommitOf(request)));
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  if (!request.target_dataset().empty()) {
+    RETURN_IF_ERROR(ParseDataset("target_dataset", request.target_dataset()).status());
+    if (request.target_dataset() == request.dataset()) {
+      return InvalidField("target_dataset", "is the dataset whose pairs would be appended to it again");
+    }
+  }
+  RETURN_IF_ERROR(ValidateMining("mining", request.mining()));
+  return CheckRequestId(request.request_id());
 }
 
 absl::Status Validate(const v1::GetJobRequest& request) { return ParseJob("name", request.name()).status(); }

@@ -76,6 +76,14 @@ constexpr const char* kMigrations[] = {
     "ALTER TABLE all_examples RENAME TO examples;"
     "ALTER TABLE jobs ADD COLUMN datasets TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE revisions ADD COLUMN sources TEXT NOT NULL DEFAULT ''",
+
+    // Jobs that are no trainings.
+    "ALTER TABLE jobs ADD COLUMN collection TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN target_dataset TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN result TEXT NOT NULL DEFAULT ''",
+
+    // What a training did to its model.
+    "ALTER TABLE revisions ADD COLUMN comparison TEXT NOT NULL DEFAULT ''",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

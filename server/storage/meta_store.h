@@ -49,7 +49,8 @@ class MetaStore {
                                               std::string_view display_name, const Request* request);
   absl::StatusOr<DatasetRecord> GetDataset(std::string_view tenant, std::string_view id);
   absl::StatusOr<std::vector<DatasetRecord>> ListDatasets(std::string_view tenant, const Page& page);
-  absl::Status DeleteDataset(std::string_view tenant, std::string_view id);  // Refused while a job reads it.
+  // Refused while a job that is not finished reads it or appends to it.
+  absl::Status DeleteDataset(std::string_view tenant, std::string_view id);
 
   // One transaction. With a stream id (request_id of the stream), a sequence that was stored before returns its stored
   // result with `repeated`, and is INVALID_ARGUMENT on "request_id" when its fingerprint was another; a sequence that
@@ -77,15 +78,23 @@ class MetaStore {
   absl::StatusOr<std::vector<ModelRevisionRecord>> AllModelRevisions();
 
   // Jobs. Lists are newest first; `page.after` is the last job id seen.
-  // NOT_FOUND when its dataset or base revision is not there (any more).
+  // NOT_FOUND when a dataset, its base revision or its collection is not there (any more).
   absl::Status CreateJob(const JobRecord& job, const Request* request);
   absl::StatusOr<JobRecord> GetJob(std::string_view tenant, std::string_view id);
   absl::StatusOr<std::vector<JobRecord>> ListJobs(std::string_view tenant, const Page& page);
   absl::StatusOr<std::vector<JobRecord>> AllJobs(JobState state);  // Oldest first, of every tenant.
-  // Whole row; keyed by tenant and id. FAILED_PRECONDITION names both states when JobState does not allow the step.
+  // The row but for its result; keyed by tenant and id. FAILED_PRECONDITION names both states when JobState does not
+  // allow the step.
   absl::Status UpdateJob(const JobRecord& job);
   // One transaction: the revision becomes visible and the job kSucceeded together.
   absl::Status FinishTraining(const JobRecord& job, const ModelRevisionRecord& revision);
+  // One transaction: appends to the job's target_dataset, which it makes when it is not there, and stores what `result`
+  // says for the last commit as the job's result. So a job that is begun again sees what it has appended. CANCELLED when
+  // the job is to be cancelled and has no result yet; FAILED_PRECONDITION unless it is RUNNING. Returns the last commit.
+  absl::StatusOr<int64_t> AppendJobExamples(const JobRecord& job, const std::vector<Example>& examples,
+                                            const std::function<std::string(int64_t last_commit)>& result);
+  // One transaction: UpdateJob with the result.
+  absl::Status FinishJob(const JobRecord& job, std::string_view result_json);
   absl::Status DeleteJob(std::string_view tenant, std::string_view id);  // Refused unless finished.
 
   // Collections. Lists are by id.
@@ -96,8 +105,8 @@ class MetaStore {
   // Replaces display_name, gate and rollback_window; returns the row with its new etag. ABORTED when `etag` is set and
   // not the row's.
   absl::StatusOr<CollectionRecord> UpdateCollection(const CollectionRecord& collection, std::optional<int64_t> etag);
-  absl::Status DeleteCollection(std::string_view tenant,
-                                std::string_view id);  // With its evaluation sets and releases.
+  // With its evaluation sets and releases. Refused while a job that is not finished reads it.
+  absl::Status DeleteCollection(std::string_view tenant, std::string_view id);
 
   // Evaluation sets. Lists are by id.
   absl::Status CreateEvaluationSet(const EvaluationSetRecord& set, const std::vector<EvaluationQuery>& queries,

@@ -112,6 +112,11 @@ absl::StatusOr<CollectionRecord> MetaStore::UpdateCollection(const CollectionRec
 absl::Status MetaStore::DeleteCollection(std::string_view tenant, std::string_view id) {
   return rep_->db->Write([&](Database& db) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t key, CollectionKey(db, tenant, id));
+    Query job(db, "SELECT id FROM jobs WHERE state IN (1, 2) AND tenant = ? AND collection = ? LIMIT 1", tenant, id);
+    if (job.Next()) {
+      return absl::FailedPreconditionError(
+          Concat(CollectionName(id), ": ", JobName(job.Text()), ", which is not finished, uses it"));
+    }
     Query(db, "DELETE FROM collections WHERE key = ?", key).Run();
     return absl::OkStatus();
   });

@@ -43,6 +43,13 @@ int64_t TextBytes(const Example& example) {
   return static_cast<int64_t>(bytes);
 }
 
+void InsertDataset(Database& db, std::string_view tenant, std::string_view id, std::string_view display_name,
+                   absl::Time create_time) {
+  Query(db, "INSERT INTO datasets (tenant, id, display_name, create_us, head) VALUES (?, ?, ?, ?, 0)", tenant, id,
+        display_name, create_time)
+      .Run();
+}
+
 void InsertExample(Database& db, int64_t key, int64_t commit, const Example& example) {
   const std::string positives = PackTexts(example.positives), negatives = PackTexts(example.negatives);
   Query(db,
@@ -72,6 +79,24 @@ absl::StatusOr<int64_t> DatasetKey(Database& db, std::string_view tenant, std::s
   return row.Int();
 }
 
+absl::StatusOr<int64_t> EnsureDataset(Database& db, std::string_view tenant, std::string_view id) {
+  const absl::StatusOr<int64_t> key = DatasetKey(db, tenant, id);
+  if (!absl::IsNotFound(key.status())) return key;
+  InsertDataset(db, tenant, id, /*display_name=*/"", absl::Now());
+  return db.LastRowId();
+}
+
+int64_t InsertExamples(Database& db, int64_t dataset_key, const std::vector<Example>& examples) {
+  int64_t head = 0;
+  {
+    Query row(db, "SELECT head FROM datasets WHERE key = ?", dataset_key);
+    if (row.Next()) head = row.Int();
+  }
+  for (const Example& example : examples) InsertExample(db, dataset_key, ++head, example);
+  Query(db, "UPDATE datasets SET head = ? WHERE key = ?", head, dataset_key).Run();
+  return head;
+}
+
 absl::Status DropDeletedExamples(Database& database) {
   for (bool more = true; more;) {
     RETURN_IF_ERROR(database.Write([&](Database& db) -> absl::Status {
@@ -99,9 +124,7 @@ absl::StatusOr<DatasetRecord> MetaStore::CreateDataset(std::string_view tenant, 
     dataset.id = id;
     dataset.display_name = display_name;
     dataset.create_time = absl::FromUnixMicros(absl::ToUnixMicros(absl::Now()));
-    Query(db, "INSERT INTO datasets (tenant, id, display_name, create_us, head) VALUES (?, ?, ?, ?, 0)", tenant, id,
-          display_name, dataset.create_time)
-        .Run();
+    InsertDataset(db, tenant, id, display_name, dataset.create_time);
     return dataset;
   });
 }
@@ -129,11 +152,11 @@ absl::Status MetaStore::DeleteDataset(std::string_view tenant, std::string_view 
     ASSIGN_OR_RETURN(const int64_t key, DatasetKey(db, tenant, id));
     Query job(db,
               "SELECT id FROM jobs WHERE state IN (1, 2) AND tenant = ?1 AND"
-              " (dataset = ?2 OR ?2 IN (SELECT value FROM json_each(datasets))) LIMIT 1",
+              " (dataset = ?2 OR target_dataset = ?2 OR ?2 IN (SELECT value FROM json_each(datasets))) LIMIT 1",
               tenant, id);
     if (job.Next()) {
       return absl::FailedPreconditionError(
-          Concat(DatasetName(id), ": ", JobName(job.Text()), ", which is not finished, reads it"));
+          Concat(DatasetName(id), ": ", JobName(job.Text()), ", which is not finished, uses it"));
     }
     DropStreams(db, key);
     Query(db, "DELETE FROM datasets WHERE key = ?", key).Run();
@@ -151,13 +174,7 @@ absl::StatusOr<AppendResult> MetaStore::AppendExamples(std::string_view tenant, 
     ASSIGN_OR_RETURN(const int64_t key, DatasetKey(db, tenant, dataset));
     ASSIGN_OR_RETURN(std::optional<StreamResult> stored, FindStreamResult(db, key, message));
     if (stored) return AppendResult{stored->commit, stored->accepted, std::move(stored->errors_json), true};
-    int64_t head = 0;
-    {
-      Query row(db, "SELECT head FROM datasets WHERE key = ?", key);
-      if (row.Next()) head = row.Int();
-    }
-    for (const Example& example : examples) InsertExample(db, key, ++head, example);
-    Query(db, "UPDATE datasets SET head = ? WHERE key = ?", head, key).Run();
+    const int64_t head = InsertExamples(db, key, examples);
     StreamResult result{head, static_cast<int>(examples.size()), std::string(errors_json)};
     StoreStreamResult(db, key, message, result);
     return AppendResult{result.commit, result.accepted, std::move(result.errors_json), false};

@@ -8,7 +8,8 @@ namespace {
 
 constexpr char kSelectJob[] =
     "SELECT tenant, id, kind, state, create_us, start_us, end_us, attempt, cancel_requested, options, dataset, "
-    "base_revision, target_model, result_revision, error_code, error_message, datasets FROM jobs ";
+    "base_revision, target_model, result_revision, error_code, error_message, datasets, collection, target_dataset, "
+    "result FROM jobs ";
 
 absl::StatusOr<JobRecord> ReadJob(Query& row) {
   JobRecord job;
@@ -29,6 +30,9 @@ absl::StatusOr<JobRecord> ReadJob(Query& row) {
   job.error_code = static_cast<int>(row.Int());
   job.error_message = row.Text();
   ASSIGN_OR_RETURN(job.datasets, UnpackIds(row.Blob()));
+  job.collection = row.Text();
+  job.target_dataset = row.Text();
+  job.result_json = row.Text();
   return job;
 }
 
@@ -104,14 +108,15 @@ absl::Status MetaStore::CreateJob(const JobRecord& job, const Request* request) 
     if (FindJob(db, job.tenant, job.id).ok()) return AlreadyExists(JobName(job.id));
     RETURN_IF_ERROR(DatasetKey(db, job.tenant, job.dataset).status());
     for (const std::string& dataset : job.datasets) RETURN_IF_ERROR(DatasetKey(db, job.tenant, dataset).status());
-    RETURN_IF_ERROR(RequireRevision(db, job.tenant, job.base_revision));
+    if (!job.base_revision.empty()) RETURN_IF_ERROR(RequireRevision(db, job.tenant, job.base_revision));
+    if (!job.collection.empty()) RETURN_IF_ERROR(CollectionKey(db, job.tenant, job.collection).status());
     Query(db,
           "INSERT INTO jobs (tenant, id, kind, state, create_us, start_us, end_us, attempt, cancel_requested, options,"
-          " dataset, base_revision, target_model, result_revision, error_code, error_message, datasets)"
-          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          " dataset, base_revision, target_model, result_revision, error_code, error_message, datasets, collection,"
+          " target_dataset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           job.tenant, job.id, job.kind, job.state, job.create_time, job.start_time, job.end_time, job.attempt,
           job.cancel_requested, job.options_json, job.dataset, job.base_revision, job.target_model, job.result_revision,
-          job.error_code, job.error_message, PackIds(job.datasets))
+          job.error_code, job.error_message, PackIds(job.datasets), job.collection, job.target_dataset)
         .Run();
     return absl::OkStatus();
   });
@@ -149,6 +154,31 @@ absl::Status MetaStore::FinishTraining(const JobRecord& job, const ModelRevision
     finished.state = JobState::kSucceeded;
     finished.result_revision = RevisionName(revision.model, revision.id);
     return ReplaceJob(db, finished);
+  });
+}
+
+absl::StatusOr<int64_t> MetaStore::AppendJobExamples(const JobRecord& job, const std::vector<Example>& examples,
+                                                     const std::function<std::string(int64_t)>& result) {
+  return rep_->db->Write([&](Database& db) -> absl::StatusOr<int64_t> {
+    ASSIGN_OR_RETURN(const JobRecord row, FindJob(db, job.tenant, job.id));
+    if (row.state != JobState::kRunning) {
+      return absl::FailedPreconditionError(Concat(JobName(job.id), ": is ", NameOf(row.state), ", not RUNNING"));
+    }
+    if (row.cancel_requested && row.result_json.empty()) {
+      return absl::CancelledError(Concat(JobName(job.id), ": is to be cancelled"));
+    }
+    ASSIGN_OR_RETURN(const int64_t key, EnsureDataset(db, job.tenant, job.target_dataset));
+    const int64_t last = InsertExamples(db, key, examples);
+    Query(db, "UPDATE jobs SET result = ? WHERE tenant = ? AND id = ?", result(last), job.tenant, job.id).Run();
+    return last;
+  });
+}
+
+absl::Status MetaStore::FinishJob(const JobRecord& job, std::string_view result_json) {
+  return rep_->db->Write([&](Database& db) -> absl::Status {
+    RETURN_IF_ERROR(ReplaceJob(db, job));
+    Query(db, "UPDATE jobs SET result = ? WHERE tenant = ? AND id = ?", result_json, job.tenant, job.id).Run();
+    return absl::OkStatus();
   });
 }
 

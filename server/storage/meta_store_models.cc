@@ -25,7 +25,7 @@ ModelRecord ReadModel(Query& row) {
 
 constexpr char kSelectRevision[] =
     "SELECT tenant, model, id, create_us, architecture, parameters, contract, parent, dataset, dataset_commit, job, "
-    "options, validation, sha256, sources FROM revisions ";
+    "options, validation, sha256, sources, comparison FROM revisions ";
 
 absl::StatusOr<ModelRevisionRecord> ReadRevision(Query& row) {
   ModelRevisionRecord revision;
@@ -44,6 +44,7 @@ absl::StatusOr<ModelRevisionRecord> ReadRevision(Query& row) {
   ASSIGN_OR_RETURN(revision.validation, UnpackValidation(row.Blob()));
   revision.sha256 = row.Text();
   ASSIGN_OR_RETURN(revision.sources, UnpackSources(row.Blob()));
+  ASSIGN_OR_RETURN(revision.comparison, UnpackComparison(row.Blob()));
   return revision;
 }
 
@@ -105,11 +106,12 @@ absl::Status InsertRevision(Database& db, const ModelRevisionRecord& revision) {
       .Run();
   Query(db,
         "INSERT INTO revisions (tenant, model, id, create_us, architecture, parameters, contract, parent, dataset,"
-        " dataset_commit, job, options, validation, sha256, sources)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " dataset_commit, job, options, validation, sha256, sources, comparison)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         revision.tenant, revision.model, revision.id, revision.create_time, revision.architecture, revision.parameters,
         PackContract(revision.contract), revision.parent, revision.dataset, revision.dataset_commit, revision.job,
-        revision.options_json, PackValidation(revision.validation), revision.sha256, PackSources(revision.sources))
+        revision.options_json, PackValidation(revision.validation), revision.sha256, PackSources(revision.sources),
+        PackComparison(revision.comparison))
       .Run();
   return absl::OkStatus();
 }

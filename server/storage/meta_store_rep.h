@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -49,6 +50,10 @@ absl::Status ReserveAnswer(Database& db, const MetaStore::Request* request);
 
 // Inside a Write: the key that the rows of a dataset or collection carry. NOT_FOUND.
 absl::StatusOr<int64_t> DatasetKey(Database& db, std::string_view tenant, std::string_view id);
+// The same, and makes it when it is not there.
+absl::StatusOr<int64_t> EnsureDataset(Database& db, std::string_view tenant, std::string_view id);
+// Appends; returns the last commit, which is the newest one when there are no examples.
+int64_t InsertExamples(Database& db, int64_t dataset_key, const std::vector<Example>& examples);
 absl::StatusOr<int64_t> CollectionKey(Database& db, std::string_view tenant, std::string_view id);
 // NOT_FOUND when there is no such revision; `name` is "models/m/revisions/r".
 absl::Status RequireRevision(Database& db, std::string_view tenant, std::string_view name);

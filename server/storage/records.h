@@ -13,6 +13,7 @@
 #include "server/base/embedding_contract.h"
 #include "server/base/query_changes.h"
 #include "server/base/retrieval_metrics.h"
+#include "server/base/training_comparison.h"
 #include "server/base/validation_metrics.h"
 
 namespace tandem {
@@ -52,6 +53,9 @@ struct Example {
   std::string label;                   // kLabelledText.
 };
 
+// Bytes of the texts of an example.
+inline constexpr int64_t kMostExampleBytes = 3 << 20;
+
 struct StoredExample {
   int64_t commit = 0;
   Example example;
@@ -86,13 +90,14 @@ struct ModelRevisionRecord {
   std::string job;                     // Job id or empty.
   std::string options_json;
   std::optional<ValidationResult> validation;
+  std::optional<TrainingComparison> comparison;  // Of a training with validation; without texts.
   std::string sha256;
 };
 
 // Values reach disk: do not change. Legal transitions: kQueued -> kRunning -> {kSucceeded, kFailed, kCancelled};
 // kQueued -> kCancelled; kRunning -> kQueued (to be resumed).
 enum class JobState { kQueued = 1, kRunning = 2, kSucceeded = 3, kFailed = 4, kCancelled = 5 };
-enum class JobKind { kTrain = 1 };
+enum class JobKind { kTrain = 1, kMineNegatives = 2, kAnalyzeDataset = 3 };
 
 // Events, checkpoints and the trainer's options lie in <data>/jobs/<tenant>/<id>/.
 struct JobRecord {
@@ -103,13 +108,18 @@ struct JobRecord {
   std::optional<absl::Time> start_time, end_time;
   int attempt = 0;
   bool cancel_requested = false;
-  std::string options_json;           // What the job was asked to do: jobs/job_plan.h.
+  std::string options_json;           // What the job was asked to do: jobs/job_plan.h, or the plan of its body.
   std::string dataset;                // Dataset id; of the first objective.
   std::vector<std::string> datasets;  // Ids of all that it reads: of the objectives, then of the validation.
-  std::string base_revision;          // "models/m/revisions/r".
-  std::string target_model;           // Model id.
-  std::string result_revision;        // "models/m/revisions/r" when kSucceeded.
-  int error_code = 0;                 // absl::StatusCode of a kFailed job.
+  std::string base_revision;          // "models/m/revisions/r"; empty: none.
+  std::string collection;             // Collection id or empty: whose live release the job asks.
+  std::string target_model;           // Model id or empty.
+  std::string target_dataset;         // Dataset id or empty: what the job appends to. It need not be there.
+  std::string result_revision;        // "models/m/revisions/r" when a training is kSucceeded.
+  // Of kSucceeded jobs that are no trainings, and of those that have begun to append to target_dataset, which can then
+  // not be cancelled any more. Changed by AppendJobExamples and FinishJob only.
+  std::string result_json;
+  int error_code = 0;  // absl::StatusCode of a kFailed job.
   std::string error_message;
 };
 

@@ -168,6 +168,17 @@ absl::StatusOr<std::optional<ValidationResult>> UnpackValidation(std::string_vie
   return validation;
 }
 
+std::string PackComparison(const std::optional<TrainingComparison>& comparison) {
+  return comparison ? ToJson(*comparison).dump() : "";
+}
+
+absl::StatusOr<std::optional<TrainingComparison>> UnpackComparison(std::string_view json) {
+  if (json.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(TrainingComparison comparison,
+                   TrainingComparisonFromJson(nlohmann::json::parse(json, nullptr, false)));
+  return comparison;
+}
+
 std::string PackEvaluation(const std::optional<Evaluation>& evaluation) {
   return evaluation ? EvaluationToJson(*evaluation).dump() : "";
 }

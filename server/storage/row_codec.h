@@ -29,6 +29,8 @@ absl::StatusOr<std::vector<std::string>> UnpackIds(std::string_view json);
 // JSON; an empty text stands for "none".
 std::string PackSources(const std::vector<DatasetCommit>& sources);  // [["dataset", commit], ...]
 absl::StatusOr<std::vector<DatasetCommit>> UnpackSources(std::string_view json);
+std::string PackComparison(const std::optional<TrainingComparison>& comparison);
+absl::StatusOr<std::optional<TrainingComparison>> UnpackComparison(std::string_view json);
 std::string PackValidation(const std::optional<ValidationResult>& validation);
 absl::StatusOr<std::optional<ValidationResult>> UnpackValidation(std::string_view json);
 std::string PackEvaluation(const std::optional<Evaluation>& evaluation);

@@ -20,7 +20,7 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr char kStateFile[] = "checkpoint.json";
 constexpr size_t kKeptCheckpoints = 2;
 
@@ -59,7 +59,7 @@ absl::StatusOr<TrainerState> StateFromJson(const json& in) {
   if (in.contains("best")) {
     BestWeights best;
     RETURN_IF_ERROR(TakeNumber(in["best"], "step", best.step));
-    ASSIGN_OR_RETURN(best.validation, ValidationResultFromJson(in["best"].value("validation", json())));
+    ASSIGN_OR_RETURN(best.validation, ValidationOutcomesFromJson(in["best"].value("validation", json())));
     best.saved = in["best"].value("saved", json()) == json(true);
     state.best = best;
   }

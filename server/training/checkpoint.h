@@ -20,14 +20,14 @@
 #include "absl/status/statusor.h"
 #include "server/encoder/text_model.h"
 #include "server/training/optimizer.h"
-#include "server/training/trainer_events.h"
+#include "server/training/validation_outcomes.h"
 
 namespace tandem {
 
 struct BestWeights {
   int64_t step = 0;
-  ValidationResult validation;
-  bool saved = false;  // As best-<step>/; not when only the last weights are kept.
+  ValidationOutcomes validation;  // Those of single examples only of saved weights.
+  bool saved = false;             // As best-<step>/; not when only the last weights are kept.
 };
 
 struct TrainerState {

@@ -25,13 +25,16 @@ const char* PluralOf(ExampleForm form) {
   __builtin_unreachable();
 }
 
-absl::Status CheckForm(const LossOptions& loss, const ExampleSet& set, int objective) {
+absl::Status CheckForm(const TrainerOptions& options, int objective, const ExampleSet& set) {
+  const LossOptions& loss = options.objectives[static_cast<size_t>(objective)].loss;
   if (!Takes(loss, set.form)) {
     return absl::FailedPreconditionError(
         Concat(ExamplesFile(objective), ": the loss ", NameOf(loss), " does not take ", PluralOf(set.form)));
   }
   const TripletOptions* const triplet = std::get_if<TripletOptions>(&loss.kind);
-  if (triplet == nullptr || triplet->mining != TripletOptions::Mining::kExplicit) return absl::OkStatus();
+  if (triplet == nullptr || triplet->mining != TripletOptions::Mining::kExplicit || options.mining) {
+    return absl::OkStatus();
+  }
   for (size_t i = 0; i < set.examples.size(); ++i) {
     if (!set.examples[i].negatives.empty()) continue;
     return absl::FailedPreconditionError(Concat(ExamplesFile(objective), ": example ", i + 1,
@@ -57,7 +60,7 @@ absl::StatusOr<JobExamples> ReadJobExamples(const std::filesystem::path& job_dir
   for (size_t i = 0; i < options.objectives.size(); ++i) {
     const int objective = static_cast<int>(i);
     ASSIGN_OR_RETURN(ExampleSet set, ReadExampleFile(job_directory / ExamplesFile(objective), job.texts));
-    RETURN_IF_ERROR(CheckForm(options.objectives[i].loss, set, objective));
+    RETURN_IF_ERROR(CheckForm(options, objective, set));
     job.training.push_back(std::move(set));
   }
   if (std::filesystem::exists(job_directory / kValidationFile)) {

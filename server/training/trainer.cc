@@ -18,6 +18,8 @@
 #include "server/encoder/text_model.h"
 #include "server/encoder/torch_guard.h"
 #include "server/training/checkpoint.h"
+#include "server/training/hard_negatives.h"
+#include "server/training/model_comparison.h"
 #include "server/training/optimizer.h"
 #include "server/training/schedule.h"
 #include "server/training/step_rate.h"
@@ -58,10 +60,14 @@ class Trainer {
   absl::Status Tokenize();
 
   absl::Status Train();
+  absl::Status MineIfDue();
   absl::Status Step();
   absl::StatusOr<StepReport> Learn(const TrainingStep& step);
+  absl::StatusOr<ValidationOutcomes> Validate(TextModel& model, int64_t step);
+  absl::Status ValidateBase();
   absl::Status ValidateIfDue();
   absl::Status SaveCheckpoint();
+  absl::StatusOr<std::optional<TrainingComparison>> CompareWithBase(bool from_best);
   absl::Status PublishResult();
   absl::Status Proceed(const char* what, int64_t done, int64_t total);
 
@@ -74,7 +80,10 @@ class Trainer {
 
   std::unique_ptr<TrainingPlan> plan_;
   TokenCache tokens_;
+  std::optional<HardNegatives> negatives_;  // That are mined during training.
   std::optional<Validator> validator_;
+  ValidationItems items_;                              // What its outcomes are of.
+  std::optional<ValidationOutcomes> baseline_, last_;  // Of the base model, and of the last validation of this process.
 
   std::optional<CheckpointDirectory> checkpoints_;
   std::unique_ptr<TextModel> model_;
@@ -174,8 +183,14 @@ absl::Status Trainer::Tokenize() {
   ASSIGN_OR_RETURN(tokens_,
                    TokenCache::Make(examples.texts, sets, model_->tokenizer(), contract, max_length,
                                     [&](int64_t done, int64_t total) { return Proceed("tokenizing", done, total); }));
+  if (plan_->HasValidation()) {
+    validator_.emplace(examples.validation, &tokens_, plan_->options);
+    items_ = ItemsOf(examples.validation, examples.texts);
+  }
+  if (plan_->options.mining) {
+    negatives_.emplace(job_directory_, plan_->options, examples.training, &tokens_, ChecksumOf(examples.texts));
+  }
   examples.texts = TextTable();  // Only their ids are needed from here on.
-  if (plan_->HasValidation()) validator_.emplace(examples.validation, &tokens_, plan_->options);
   return absl::OkStatus();
 }
 
@@ -185,9 +200,11 @@ bool Trainer::IsOver() const {
 }
 
 absl::Status Trainer::Train() {
+  RETURN_IF_ERROR(ValidateBase());
   RETURN_IF_ERROR(ValidateIfDue());
   while (!IsOver()) {
     if (stop_) return absl::CancelledError();
+    if (negatives_) RETURN_IF_ERROR(MineIfDue());
     RETURN_IF_ERROR(Step());
     RETURN_IF_ERROR(ValidateIfDue());
     if (state_.step % plan_->options.checkpoint_steps == 0 && !IsOver()) RETURN_IF_ERROR(SaveCheckpoint());
@@ -196,6 +213,16 @@ absl::Status Trainer::Train() {
   return events_.Message(Concat("stopped early, at step ", state_.step, " of ", plan_->total_steps, ": ",
                                 state_.validations_since_best, " validations were no better than that of step ",
                                 state_.best->step, " (options.early_stopping_patience)"));
+}
+
+absl::Status Trainer::MineIfDue() {
+  const HardNegatives::NextStep next = {.step = state_.step, .epoch = state_.epoch, .position = state_.position};
+  const absl::Status status = negatives_->Enter(next, *model_, events_, [&](int64_t done, int64_t total) {
+    return Proceed("mining hard negatives", done, total);
+  });
+  if (!absl::IsFailedPrecondition(status)) return status;
+  return absl::FailedPreconditionError(
+      Concat(status.message(), " after step ", state_.step, ": a lower options.learning_rate may help"));
 }
 
 absl::Status Trainer::Step() {
@@ -207,12 +234,14 @@ absl::Status Trainer::Step() {
     const ObjectiveOptions& objective = options.objectives[static_cast<size_t>(batch.objective)];
     // Of objectives that take turns, the weight was the share of the steps.
     const double weight = options.mixing == Mixing::kSum ? objective.weight : 1;
-    step.Add(batch, plan_->examples.training[static_cast<size_t>(batch.objective)], objective.loss, weight);
+    step.Add(batch, plan_->examples.training[static_cast<size_t>(batch.objective)], objective.loss, weight,
+             negatives_ ? negatives_->ForBatch(batch) : std::vector<std::vector<TextId>>());
   }
   ASSIGN_OR_RETURN(StepReport report, Learn(step));
-  rate_.Add(step.examples(), SecondsSince(start));
+  rate_.Add(step.examples(), step.tokens(), SecondsSince(start));
   report.step = ++state_.step;
   report.pairs_per_second = rate_.PairsPerSecond();
+  report.tokens_per_second = rate_.TokensPerSecond();
   report.seconds_left = rate_.SecondsPerStep() * static_cast<double>(plan_->total_steps - state_.step);
   report.epoch = plan_->steps->EpochAfterStep();
   if (options.objectives.size() > 1 && batches.size() == 1) report.objective = batches[0].objective;
@@ -227,7 +256,10 @@ absl::Status Trainer::Step() {
 absl::StatusOr<StepReport> Trainer::Learn(const TrainingStep& step) {
   const TrainerOptions& options = plan_->options;
   StepReport report{.total_steps = plan_->total_steps};
-  ASSIGN_OR_RETURN(report.loss, step.Backward(*model_, options.micro_batch_size, [&](int64_t done, int64_t total) {
+  const auto embed = [&](const PackedTokens& tokens, const DropoutSource& dropout) {
+    return model_->Forward(tokens, &dropout);
+  };
+  ASSIGN_OR_RETURN(report.loss, step.Backward(embed, options.micro_batch_size, [&](int64_t done, int64_t total) {
     return Proceed("in one step, forward and backward", done, total);
   }));
   report.learning_rate = options.learning_rate *
@@ -242,17 +274,50 @@ absl::StatusOr<StepReport> Trainer::Learn(const TrainingStep& step) {
   return report;
 }
 
+absl::StatusOr<ValidationOutcomes> Trainer::Validate(TextModel& model, int64_t step) {
+  absl::StatusOr<ValidationOutcomes> outcomes =
+      validator_->Run(model, [&](int64_t done, int64_t total) { return Proceed("validating", done, total); });
+  if (!absl::IsFailedPrecondition(outcomes.status())) return outcomes;
+  return absl::FailedPreconditionError(
+      Concat(outcomes.status().message(), " after step ", step,
+             step == 0 ? ", which is the base model's own fault" : ": a lower options.learning_rate may help"));
+}
+
+// For the record and for the comparison at the end; whatever training does, the best of its weights are its result.
+// Once in the life of a job: the event comes before the file, so that whoever finds the file has the event.
+absl::Status Trainer::ValidateBase() {
+  if (!validator_) return absl::OkStatus();
+  absl::StatusOr<ValidationOutcomes> known = LoadBaseline(job_directory_);
+  if (known.ok()) {
+    baseline_ = *std::move(known);
+    return absl::OkStatus();
+  }
+  if (absl::IsDataLoss(known.status())) {
+    RETURN_IF_ERROR(events_.Message(Concat("the base model is validated again: ", known.status().message())));
+  } else if (!absl::IsNotFound(known.status())) {
+    return known.status();
+  }
+  // The model at hand is the base, unless this job went on from a checkpoint.
+  std::unique_ptr<TextModel> base;
+  if (state_.step > 0) {
+    ASSIGN_OR_RETURN(base, TextModel::Load(plan_->options.base_directory));
+  }
+  ASSIGN_OR_RETURN(baseline_, Validate(base ? *base : *model_, 0));
+  RETURN_IF_ERROR(events_.Validation(0, baseline_->result, /*best=*/false));
+  return SaveBaseline(job_directory_, *baseline_);
+}
+
 absl::Status Trainer::ValidateIfDue() {
   if (!validator_ || state_.step == 0 || state_.validated_step == state_.step) return absl::OkStatus();
   if (state_.step % plan_->evaluation_steps != 0 && state_.step != plan_->total_steps) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const ValidationResult result, validator_->Run(*model_, [&](int64_t done, int64_t total) {
-    return Proceed("validating", done, total);
-  }));
-  const bool best = !state_.best || IsBetter(result, state_.best->validation);
+  ASSIGN_OR_RETURN(last_, Validate(*model_, state_.step));
+  const ValidationResult& result = last_->result;
+  const bool best = !state_.best || IsBetter(result, state_.best->validation.result);
   state_.validations_since_best = best ? 0 : state_.validations_since_best + 1;
   if (best) {
     if (plan_->keep_best) RETURN_IF_ERROR(checkpoints_->SaveBest(state_.step, *model_));
-    state_.best = BestWeights{.step = state_.step, .validation = result, .saved = plan_->keep_best};
+    state_.best = BestWeights{.step = state_.step, .validation = *last_, .saved = plan_->keep_best};
+    if (!plan_->keep_best) state_.best->validation.values.clear();
   }
   state_.validated_step = state_.step;
   state_.last_validation = result;
@@ -262,17 +327,29 @@ absl::Status Trainer::ValidateIfDue() {
 absl::Status Trainer::SaveCheckpoint() {
   RETURN_IF_ERROR(checkpoints_->Save(state_, *model_, *optimizer_));
   saved_step_ = state_.step;
+  if (negatives_) RETURN_IF_ERROR(negatives_->Checkpointed(state_.epoch));
   return events_.Checkpoint(state_.step);
+}
+
+// The weights that become the result beside the base; nothing without validation examples.
+absl::StatusOr<std::optional<TrainingComparison>> Trainer::CompareWithBase(bool from_best) {
+  if (!baseline_ || (!from_best && !last_)) return std::nullopt;
+  const TrainingComparison comparison = Compare(items_, *baseline_, from_best ? state_.best->validation : *last_,
+                                                from_best ? state_.best->step : state_.step);
+  RETURN_IF_ERROR(events_.Comparison(comparison));
+  return comparison;
 }
 
 absl::Status Trainer::PublishResult() {
   const bool from_best = plan_->keep_best && state_.best.has_value();
   nlohmann::json result = {{"step", from_best ? state_.best->step : state_.step}, {"metrics", nullptr}};
   if (from_best) {
-    result["metrics"] = ToJson(state_.best->validation);
+    result["metrics"] = ToJson(state_.best->validation.result);
   } else if (state_.last_validation && state_.validated_step == state_.step) {
     result["metrics"] = ToJson(*state_.last_validation);
   }
+  ASSIGN_OR_RETURN(const std::optional<TrainingComparison> comparison, CompareWithBase(from_best));
+  if (comparison) result["comparison"] = ToJson(*comparison);
   result["parameters"] = parameters_;
   result["weights"] = model_->weights_file().string();
   RETURN_IF_ERROR(WriteFileDurably(job_directory_ / kResultFile, result.dump()));

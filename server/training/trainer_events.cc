@@ -55,6 +55,7 @@ absl::Status TrainerEvents::Step(const StepReport& report) {
                 {"learning_rate", report.learning_rate},
                 {"gradient_norm", report.gradient_norm},
                 {"pairs_per_second", report.pairs_per_second},
+                {"tokens_per_second", report.tokens_per_second},
                 {"seconds_left", report.seconds_left},
                 {"epoch", report.epoch}};
   if (report.objective) event["objective"] = *report.objective;
@@ -66,6 +67,12 @@ absl::Status TrainerEvents::Validation(int64_t step, const ValidationResult& res
   event["type"] = "validation";
   event["step"] = step;
   event["best"] = best;
+  return writer_->Append(std::move(event), /*sync=*/true);
+}
+
+absl::Status TrainerEvents::Comparison(const TrainingComparison& comparison) {
+  json event = ToJson(comparison);
+  event["type"] = "comparison";
   return writer_->Append(std::move(event), /*sync=*/true);
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/event_log.h"
+#include "server/base/training_comparison.h"
 #include "server/base/validation_metrics.h"
 
 namespace tandem {
@@ -20,7 +21,7 @@ struct StepReport {
   double loss = 0;
   double learning_rate = 0;  // That this step used.
   double gradient_norm = 0;  // Before clipping.
-  double pairs_per_second = 0;
+  double pairs_per_second = 0, tokens_per_second = 0;
   double seconds_left = 0;
   double epoch = 0;              // Epochs done, with the fraction of the current one.
   std::optional<int> objective;  // Whose step it was, when the objectives take turns.
@@ -33,6 +34,7 @@ class TrainerEvents {
 
   absl::Status Step(const StepReport& report);
   absl::Status Validation(int64_t step, const ValidationResult& result, bool best);
+  absl::Status Comparison(const TrainingComparison& comparison);
   absl::Status Checkpoint(int64_t step);
   absl::Status Message(std::string_view text);
   absl::Status Failed(const absl::Status& status);

@@ -35,11 +35,13 @@ TrainingStep::TrainingStep(const TokenCache* tokens, uint64_t seed, int64_t step
 
 void TrainingStep::AddText(const TokenizedText& text, int objective, int32_t example, int64_t place) {
   texts_.push_back(&text);
+  token_count_ += static_cast<int64_t>(text.ids.size());
   keys_.push_back(static_cast<uint64_t>(objective) << 56 | static_cast<uint64_t>(example) << 24 |
                   static_cast<uint64_t>(place));
 }
 
-void TrainingStep::Add(const ObjectiveBatch& batch, const ExampleSet& set, const LossOptions& loss, double weight) {
+void TrainingStep::Add(const ObjectiveBatch& batch, const ExampleSet& set, const LossOptions& loss, double weight,
+                       std::span<const std::vector<TextId>> mined) {
   Part part{.loss = &loss, .weight = weight, .first = texts(), .anchors = static_cast<int64_t>(batch.examples.size())};
   LossBatch& labels = part.batch;
   for (const int32_t i : batch.examples) {
@@ -57,11 +59,16 @@ void TrainingStep::Add(const ObjectiveBatch& batch, const ExampleSet& set, const
     labels.positive_offsets.push_back(labels.positive_offsets.back() + static_cast<int64_t>(texts.size()));
   }
   labels.negative_offsets.push_back(labels.positive_offsets.back());
-  for (const int32_t i : batch.examples) {
+  for (size_t row = 0; row < batch.examples.size(); ++row) {
+    const int32_t i = batch.examples[row];
     const TrainingExample& example = set.examples[static_cast<size_t>(i)];
-    int64_t place = 1 + static_cast<int64_t>(example.positives.size());
+    const int64_t first = 1 + static_cast<int64_t>(example.positives.size());
+    int64_t place = first;
     for (const TextId text : example.negatives) AddText(tokens_->document(text), batch.objective, i, place++);
-    labels.negative_offsets.push_back(labels.negative_offsets.back() + static_cast<int64_t>(example.negatives.size()));
+    if (!mined.empty()) {
+      for (const TextId text : mined[row]) AddText(tokens_->document(text), batch.objective, i, place++);
+    }
+    labels.negative_offsets.push_back(labels.negative_offsets.back() + place - first);
   }
   part.documents = labels.negative_offsets.back();
   examples_ += part.anchors;
@@ -81,7 +88,7 @@ torch::Tensor TrainingStep::Loss(const torch::Tensor& embeddings) const {
   return sum;
 }
 
-torch::Tensor TrainingStep::Forward(TextModel& model, std::span<const int64_t> rows) const {
+torch::Tensor TrainingStep::Forward(const EmbedTexts& embed, std::span<const int64_t> rows) const {
   std::vector<const TokenizedText*> texts;
   DropoutSource dropout{seed_, step_, {}};
   for (const int64_t row : rows) {
@@ -90,22 +97,23 @@ torch::Tensor TrainingStep::Forward(TextModel& model, std::span<const int64_t> r
   }
   const std::optional<Autocast> autocast =
       precision_ == Precision::kBFloat16 ? std::make_optional<Autocast>() : std::nullopt;
-  return model.Forward(Pack(texts), &dropout).to(torch::kFloat32);
+  const torch::Tensor embeddings = embed(Pack(texts), dropout);
+  return autocast.has_value() ? embeddings.to(torch::kFloat32) : embeddings;
 }
 
-absl::StatusOr<double> TrainingStep::Backward(TextModel& model, std::optional<int> micro_batch_size,
+absl::StatusOr<double> TrainingStep::Backward(const EmbedTexts& embed, std::optional<int> micro_batch_size,
                                               const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
-  if (micro_batch_size && texts() > *micro_batch_size) return BackwardInPieces(model, *micro_batch_size, proceed);
+  if (micro_batch_size && texts() > *micro_batch_size) return BackwardInPieces(embed, *micro_batch_size, proceed);
   std::vector<int64_t> rows(texts_.size());
   std::iota(rows.begin(), rows.end(), 0);
-  const torch::Tensor loss = Loss(Forward(model, rows));
+  const torch::Tensor loss = Loss(Forward(embed, rows));
   const double value = loss.item<double>();
   if (std::isfinite(value)) loss.backward();
   return value;
 }
 
 absl::StatusOr<double> TrainingStep::BackwardInPieces(
-    TextModel& model, int micro_batch_size, const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
+    const EmbedTexts& embed, int micro_batch_size, const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
   const std::vector<std::vector<int64_t>> pieces = Pieces(micro_batch_size);
   int64_t done = 0;
   const auto go_on = [&](const std::vector<int64_t>& piece) {
@@ -115,7 +123,7 @@ absl::StatusOr<double> TrainingStep::BackwardInPieces(
   torch::Tensor embeddings;
   for (const std::vector<int64_t>& piece : pieces) {
     const torch::NoGradGuard no_grad;
-    const torch::Tensor values = Forward(model, piece);
+    const torch::Tensor values = Forward(embed, piece);
     if (!embeddings.defined()) embeddings = torch::empty({texts(), values.size(1)}, values.options());
     embeddings.index_copy_(0, torch::tensor(piece), values);
     RETURN_IF_ERROR(go_on(piece));
@@ -130,7 +138,7 @@ absl::StatusOr<double> TrainingStep::BackwardInPieces(
   }
   const torch::Tensor gradients = embeddings.grad();
   for (const std::vector<int64_t>& piece : pieces) {
-    Forward(model, piece).backward(gradients.index_select(0, torch::tensor(piece)));
+    Forward(embed, piece).backward(gradients.index_select(0, torch::tensor(piece)));
     RETURN_IF_ERROR(go_on(piece));
   }
   return value;

@@ -27,6 +27,10 @@
 
 namespace tandem {
 
+// The vectors of texts, one a row, that losses are functions of. Autograd records unless the caller holds a
+// NoGradGuard.
+using EmbedTexts = std::function<torch::Tensor(const PackedTokens& tokens, const DropoutSource& dropout)>;
+
 class TrainingStep {
  public:
   // `tokens` and what is given to Add outlive this. Dropout masks follow from (seed, step, objective, example, place of
@@ -35,17 +39,20 @@ class TrainingStep {
   // norms and losses stay float32.
   TrainingStep(const TokenCache* tokens, uint64_t seed, int64_t step, Precision precision = Precision::kFloat32);
 
-  // The batch's texts, and `loss` times `weight` as a part of the step's loss.
-  void Add(const ObjectiveBatch& batch, const ExampleSet& set, const LossOptions& loss, double weight);
+  // The batch's texts, and `loss` times `weight` as a part of the step's loss. `mined`: more negatives, one list an
+  // example of the batch, after the example's own; empty: none.
+  void Add(const ObjectiveBatch& batch, const ExampleSet& set, const LossOptions& loss, double weight,
+           std::span<const std::vector<TextId>> mined = {});
 
   int64_t examples() const { return examples_; }
+  int64_t tokens() const { return token_count_; }
   int64_t texts() const { return static_cast<int64_t>(texts_.size()); }
 
-  // Adds the gradients of the step's loss to those of the parameters that require them, and returns the loss; when it
-  // is not finite there are no gradients. `micro_batch_size`: texts of a forward pass, at least 1; not set: all at
-  // once. `proceed` is called after each piece with the counts of texts done and of all, counting both passes; a status
-  // that is not OK ends the step and is returned. Throws c10::Error.
-  absl::StatusOr<double> Backward(TextModel& model, std::optional<int> micro_batch_size,
+  // Adds the gradients of the step's loss to those of what `embed` computes with and requires them, and returns the
+  // loss; when it is not finite there are no gradients. `micro_batch_size`: texts of a forward pass, at least 1; not
+  // set: all at once. `proceed` is called after each piece with the counts of texts done and of all, counting both
+  // passes; a status that is not OK ends the step and is returned. Throws c10::Error.
+  absl::StatusOr<double> Backward(const EmbedTexts& embed, std::optional<int> micro_batch_size,
                                   const std::function<absl::Status(int64_t, int64_t)>& proceed) const;
 
  private:
@@ -59,8 +66,8 @@ class TrainingStep {
 
   void AddText(const TokenizedText& text, int objective, int32_t example, int64_t place);
   torch::Tensor Loss(const torch::Tensor& embeddings) const;
-  torch::Tensor Forward(TextModel& model, std::span<const int64_t> rows) const;
-  absl::StatusOr<double> BackwardInPieces(TextModel& model, int micro_batch_size,
+  torch::Tensor Forward(const EmbedTexts& embed, std::span<const int64_t> rows) const;
+  absl::StatusOr<double> BackwardInPieces(const EmbedTexts& embed, int micro_batch_size,
                                           const std::function<absl::Status(int64_t, int64_t)>& proceed) const;
   std::vector<std::vector<int64_t>> Pieces(int micro_batch_size) const;
 
@@ -68,7 +75,7 @@ class TrainingStep {
   const uint64_t seed_;
   const int64_t step_;
   const Precision precision_;
-  int64_t examples_ = 0;
+  int64_t examples_ = 0, token_count_ = 0;
   std::vector<const TokenizedText*> texts_;  // Row by row of the embeddings.
   std::vector<uint64_t> keys_;               // Of dropout, for each text.
   std::vector<Part> parts_;

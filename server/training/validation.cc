@@ -7,14 +7,12 @@
 
 #include "server/base/status.h"
 #include "server/training/embedding_metrics.h"
+#include "server/training/losses/distances.h"
+#include "server/training/text_embeddings.h"
 
 namespace tandem {
 namespace {
 
-namespace F = torch::nn::functional;
-
-// Tokens of one forward pass: enough to keep the matrix products busy, small enough for caches and for quick stops.
-constexpr int64_t kChunkTokens = 4096;
 constexpr int64_t kDepth = 100;  // Of the hits that are looked at: MAP@100.
 constexpr int64_t kUniformityTexts = 4096;
 
@@ -27,8 +25,6 @@ int64_t RowOf(TextId text, std::vector<TextId>& texts, std::vector<int64_t>& row
   }
   return rows[index];
 }
-
-torch::Tensor Unit(const torch::Tensor& vectors) { return F::normalize(vectors, F::NormalizeFuncOptions().dim(1)); }
 
 torch::Tensor Select(const torch::Tensor& vectors, const std::vector<int64_t>& rows) {
   return vectors.index_select(0, torch::tensor(rows, torch::kInt64));
@@ -67,14 +63,14 @@ Validator::Validator(const ExampleSet& set, const TokenCache* tokens, const Trai
   }
 }
 
-absl::StatusOr<ValidationResult> Validator::Run(TextModel& model,
-                                                const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
+absl::StatusOr<ValidationOutcomes> Validator::Run(TextModel& model,
+                                                  const std::function<absl::Status(int64_t, int64_t)>& proceed) const {
   const torch::NoGradGuard no_grad;
   ASSIGN_OR_RETURN(const Embeddings embeddings, Embed(model, proceed));
-  ValidationResult result;
-  result.loss = MeanLoss(embeddings);
-  result.metrics = Measure(embeddings, {Unit(embeddings.anchors), Unit(embeddings.documents)}, model.contract().metric);
-  return result;
+  ValidationOutcomes outcomes;
+  outcomes.result.loss = MeanLoss(embeddings);
+  Measure(embeddings, {Unit(embeddings.anchors), Unit(embeddings.documents)}, model.contract().metric, outcomes);
+  return outcomes;
 }
 
 absl::StatusOr<Validator::Embeddings> Validator::Embed(
@@ -82,24 +78,7 @@ absl::StatusOr<Validator::Embeddings> Validator::Embed(
   std::vector<const TokenizedText*> texts;
   for (const TextId text : anchors_) texts.push_back(&tokens_->anchor(text));
   for (const TextId text : documents_) texts.push_back(&tokens_->document(text));
-  torch::Tensor all;
-  for (size_t begin = 0; begin < texts.size();) {
-    int64_t count_tokens = 0;
-    size_t end = begin;
-    while (end < texts.size() && (end == begin || count_tokens < kChunkTokens)) {
-      count_tokens += static_cast<int64_t>(texts[end++]->ids.size());
-    }
-    const torch::Tensor chunk =
-        model.Forward(Pack(std::span(texts).subspan(begin, end - begin)), nullptr).to(torch::kFloat32);
-    if (!all.defined()) all = torch::empty({static_cast<int64_t>(texts.size()), chunk.size(1)}, torch::kFloat32);
-    all.narrow(0, static_cast<int64_t>(begin), chunk.size(0)).copy_(chunk);
-    begin = end;
-    RETURN_IF_ERROR(proceed(static_cast<int64_t>(end), static_cast<int64_t>(texts.size())));
-  }
-  if (!all.isfinite().all().item<bool>()) {
-    return absl::FailedPreconditionError(
-        "an embedding of a validation text is not finite: a lower learning rate may help");
-  }
+  ASSIGN_OR_RETURN(const torch::Tensor all, EmbedWithoutDropout(model, texts, "validation", proceed));
   const int64_t anchors = static_cast<int64_t>(anchors_.size());
   return Embeddings{all.narrow(0, 0, anchors), all.narrow(0, anchors, all.size(0) - anchors)};
 }
@@ -156,44 +135,53 @@ std::optional<double> Validator::MeanLoss(const Embeddings& embeddings) const {
   return sum / static_cast<double>(batches.examples.size());
 }
 
-ValidationMetrics Validator::Measure(const Embeddings& embeddings, const Embeddings& unit, MetricKind metric) const {
-  ValidationMetrics metrics;
+void Validator::Measure(const Embeddings& embeddings, const Embeddings& unit, MetricKind metric,
+                        ValidationOutcomes& out) const {
+  ValidationMetrics& metrics = out.result.metrics;
   metrics.alignment = MeasureAlignment(unit);
   metrics.uniformity = MeasureUniformity(unit);
   switch (set_.form) {
     case ExampleForm::kPair:
-      metrics.retrieval = MeasureRetrieval(metric == MetricKind::kCosine ? unit : embeddings);
+      MeasureRetrieval(metric == MetricKind::kCosine ? unit : embeddings, out);
       break;
     case ExampleForm::kScoredPair: {
       std::vector<double> scores;
       for (const TrainingExample& example : set_.examples) scores.push_back(example.score);
-      metrics.similarity = MeasureSimilarity(Cosines(unit), scores);
+      const std::vector<double>& cosines = out.values["cosine"] = Cosines(unit);
+      metrics.similarity = MeasureSimilarity(cosines, scores);
       break;
     }
     case ExampleForm::kLabelledPair: {
       std::vector<char> similar;
       for (const TrainingExample& example : set_.examples) similar.push_back(example.similar ? 1 : 0);
-      metrics.pairs = MeasurePairs(Cosines(unit), similar);
+      const std::vector<double>& cosines = out.values["cosine"] = Cosines(unit);
+      metrics.pairs = MeasurePairs(cosines, similar);
       break;
     }
-    case ExampleForm::kLabelledText: {
-      if (set_.size() < 2) break;
-      std::vector<int32_t> labels, all(static_cast<size_t>(set_.size()));
-      for (const TrainingExample& example : set_.examples) labels.push_back(example.label);
-      std::iota(all.begin(), all.end(), 0);
-      metrics.classes = MeasureClasses(labels, NearestNeighbours(AnchorsOf(unit, all)));
+    case ExampleForm::kLabelledText:
+      if (set_.size() >= 2) MeasureClasses(unit, out);
       break;
-    }
     case ExampleForm::kText:
       break;
   }
-  return metrics;
 }
 
-RetrievalMetrics Validator::MeasureRetrieval(const Embeddings& embeddings) const {
+void Validator::MeasureClasses(const Embeddings& unit, ValidationOutcomes& out) const {
+  std::vector<int32_t> labels, all(static_cast<size_t>(set_.size()));
+  for (const TrainingExample& example : set_.examples) labels.push_back(example.label);
+  std::iota(all.begin(), all.end(), 0);
+  const std::vector<int64_t> nearest = NearestNeighbours(AnchorsOf(unit, all));
+  out.result.metrics.classes = tandem::MeasureClasses(labels, nearest);
+  std::vector<double>& hits = out.values["knn_accuracy"];
+  for (size_t i = 0; i < labels.size(); ++i) {
+    hits.push_back(labels[i] == labels[static_cast<size_t>(nearest[i])] ? 1 : 0);
+  }
+}
+
+void Validator::MeasureRetrieval(const Embeddings& embeddings, ValidationOutcomes& out) const {
   const int64_t depth = std::min(kDepth, embeddings.documents.size(0));
   std::vector<QueryMetrics> measured;
-  double sum_precision = 0;
+  std::vector<double>& precisions = out.values["map"];
   ForEachBlock(embeddings.anchors, embeddings.documents, [&](int64_t begin, const torch::Tensor& scores) {
     const torch::Tensor best = std::get<1>(torch::topk(scores, depth, 1)).contiguous();
     const int64_t* const rows = best.data_ptr<int64_t>();
@@ -205,12 +193,18 @@ RetrievalMetrics Validator::MeasureRetrieval(const Embeddings& embeddings) const
         gains.push_back(std::binary_search(relevant.begin(), relevant.end(), rows[query * depth + rank]) ? 1 : 0);
       }
       measured.push_back(MeasureQuery(gains, judged));
-      sum_precision += AveragePrecisionAt(kDepth, gains, judged);
+      precisions.push_back(AveragePrecisionAt(kDepth, gains, judged));
     }
   });
-  RetrievalMetrics metrics = Average(measured);
-  metrics.map = measured.empty() ? 0 : sum_precision / static_cast<double>(measured.size());
-  return metrics;
+  for (const QueryMetrics& query : measured) {
+    out.values["ndcg_at_10"].push_back(query.ndcg_at_10);
+    out.values["recall_at_10"].push_back(query.recall_at_10);
+    out.values["mrr_at_10"].push_back(query.mrr_at_10);
+    out.values["recall_at_1"].push_back(query.recall_at_1);
+  }
+  const double sum = std::accumulate(precisions.begin(), precisions.end(), 0.0);
+  RetrievalMetrics& metrics = out.result.metrics.retrieval.emplace(Average(measured));
+  metrics.map = measured.empty() ? 0 : sum / static_cast<double>(measured.size());
 }
 
 std::vector<double> Validator::Cosines(const Embeddings& unit) const {

@@ -24,6 +24,7 @@
 #include "server/training/losses/loss.h"
 #include "server/training/sampler.h"
 #include "server/training/token_cache.h"
+#include "server/training/validation_outcomes.h"
 
 namespace tandem {
 
@@ -36,8 +37,8 @@ class Validator {
   // given order, labelled texts by class. `proceed` is called between chunks with the counts of texts done and of all;
   // a status that is not OK ends the run and is returned. FAILED_PRECONDITION when an embedding is not finite. Throws
   // c10::Error.
-  absl::StatusOr<ValidationResult> Run(TextModel& model,
-                                       const std::function<absl::Status(int64_t, int64_t)>& proceed) const;
+  absl::StatusOr<ValidationOutcomes> Run(TextModel& model,
+                                         const std::function<absl::Status(int64_t, int64_t)>& proceed) const;
 
  private:
   struct Embeddings {
@@ -49,8 +50,9 @@ class Validator {
   LossBatch MakeBatch(const Embeddings& embeddings, std::span<const int32_t> examples) const;
 
   // `unit` are of length 1.
-  ValidationMetrics Measure(const Embeddings& embeddings, const Embeddings& unit, MetricKind metric) const;
-  RetrievalMetrics MeasureRetrieval(const Embeddings& embeddings) const;
+  void Measure(const Embeddings& embeddings, const Embeddings& unit, MetricKind metric, ValidationOutcomes& out) const;
+  void MeasureRetrieval(const Embeddings& embeddings, ValidationOutcomes& out) const;
+  void MeasureClasses(const Embeddings& unit, ValidationOutcomes& out) const;
   std::vector<double> Cosines(const Embeddings& unit) const;  // Of each example with its one positive.
   std::optional<double> MeasureAlignment(const Embeddings& unit) const;
   std::optional<double> MeasureUniformity(const Embeddings& unit) const;

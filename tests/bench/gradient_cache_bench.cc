@@ -1,7 +1,8 @@
 // gradient_cache_bench MODEL_DIRECTORY [BATCH_SIZE]: what gradient caching costs and keeps. Prints the largest resident
 // memory of tandem-trainer (VmHWM) and its speed for a step of 64 pairs at once, and for one of BATCH_SIZE pairs
-// (4,096) in pieces of 64 texts; then the largest difference between the gradients of 128 pairs at once and in pieces,
-// with dropout: the norm of the difference over the larger of the parameter's and 1e-3 of the whole norm.
+// (4,096; 0: none of this) in pieces of 64 texts; then, for 128 pairs with dropout, the largest differences between the
+// gradients at once and in pieces, and of both from those that the same model has in float64: the norm of the
+// difference over the larger of the parameter's and 1e-3 of the whole norm.
 // Texts are random words, 4 to 16 in an anchor and 16 to 100 in a document, cut at 128 tokens.
 
 #include <sys/wait.h>
@@ -23,6 +24,7 @@
 #include "server/base/random.h"
 #include "server/base/strings.h"
 #include "server/training/training_step.h"
+#include "tests/server/training/float64_bert.h"
 
 namespace tandem {
 namespace {
@@ -107,7 +109,36 @@ absl::Status GoOn(int64_t, int64_t) { return absl::OkStatus(); }
 
 double Norm(const torch::Tensor& tensor) { return tensor.to(torch::kFloat64).norm().item<double>(); }
 
-double LargestGradientDifference(const fs::path& model_directory, const fs::path& job, int pairs) {
+// The largest over all parameters, and where it is.
+struct Difference {
+  double value = 0;
+  std::string parameter;
+};
+
+Difference LargestDifference(const std::vector<ModelParameter>& parameters, const std::vector<torch::Tensor>& a,
+                             const std::vector<torch::Tensor>& b) {
+  double square = 0;
+  Difference largest;
+  for (const torch::Tensor& gradient : a) square += gradient.defined() ? std::pow(Norm(gradient), 2) : 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!a[i].defined()) continue;
+    const double value = Norm(a[i] - b[i]) / std::max(Norm(a[i]), 1e-3 * std::sqrt(square));
+    if (value > largest.value) largest = {value, parameters[i].name};
+  }
+  return largest;
+}
+
+std::vector<torch::Tensor> Gradients(const TrainingStep& step, const EmbedTexts& embed,
+                                     const std::vector<ModelParameter>& parameters, std::optional<int> micro) {
+  for (const ModelParameter& parameter : parameters) parameter.value.set_requires_grad(true).mutable_grad().reset();
+  step.Backward(embed, micro, GoOn).value();
+  std::vector<torch::Tensor> gradients;
+  for (const ModelParameter& parameter : parameters) gradients.push_back(parameter.value.grad());
+  return gradients;
+}
+
+// Of the gradients of one batch at once and in pieces, in float32, from each other and from those in float64.
+void PrintGradientDifferences(const fs::path& model_directory, const fs::path& job, int pairs) {
   const auto model = TextModel::Load(model_directory).value();
   TextTable texts;
   const ExampleSet set = ReadExampleFile(job / ExamplesFile(0), texts).value();
@@ -119,33 +150,39 @@ double LargestGradientDifference(const fs::path& model_directory, const fs::path
   TrainingStep step(&tokens, 42, 0);
   step.Add({0, batch}, set, loss, 1);
   const std::vector<ModelParameter> parameters = model->Parameters();
-  const auto gradients = [&](std::optional<int> micro) {
-    std::vector<torch::Tensor> found;
-    for (const ModelParameter& parameter : parameters) parameter.value.set_requires_grad(true).mutable_grad().reset();
-    step.Backward(*model, micro, GoOn).value();
-    for (const ModelParameter& parameter : parameters) found.push_back(parameter.value.grad());
-    return found;
+  const EmbedTexts embed = [&](const PackedTokens& packed, const DropoutSource& dropout) {
+    return model->Forward(packed, &dropout);
   };
-  const std::vector<torch::Tensor> whole = gradients(std::nullopt), pieces = gradients(kPieces);
-  double square = 0, largest = 0;
-  for (const torch::Tensor& gradient : whole) square += gradient.defined() ? std::pow(Norm(gradient), 2) : 0;
-  for (size_t i = 0; i < whole.size(); ++i) {
-    if (!whole[i].defined()) continue;
-    largest = std::max(largest, Norm(whole[i] - pieces[i]) / std::max(Norm(whole[i]), 1e-3 * std::sqrt(square)));
-  }
-  return largest;
+  const Float64Bert exact_model(*model, model_directory);
+  const EmbedTexts exact_embed = [&](const PackedTokens& packed, const DropoutSource& dropout) {
+    return exact_model.Forward(packed, dropout);
+  };
+  const auto whole = Gradients(step, embed, parameters, std::nullopt);
+  const auto pieces = Gradients(step, embed, parameters, kPieces);
+  const auto exact = Gradients(step, exact_embed, exact_model.parameters(), kPieces);
+  const auto print = [&](const char* what, const auto& a, const auto& b) {
+    const Difference largest = LargestDifference(parameters, a, b);
+    std::printf("  %s: %.2e (%s)\n", what, largest.value, largest.parameter.c_str());
+  };
+  std::printf("largest gradient difference of %d pairs\n", pairs);
+  print("at once, and in pieces", whole, pieces);
+  print("float64, and at once", exact, whole);
+  print("float64, and in pieces", exact, pieces);
 }
 
-int Main(const fs::path& model, int batch_size) {
-  const fs::path folder = fs::temp_directory_path() / Concat("gradient_cache_bench_", getpid());
+void PrintMemoryAndSpeed(const fs::path& model, const fs::path& folder, int batch_size) {
   const fs::path small = MakeJob(folder / "64", model, 64, std::nullopt);
   const fs::path large = MakeJob(folder / "large", model, batch_size, kPieces);
   const double small_peak = RunTrainerProgram(small), large_peak = RunTrainerProgram(large);
   std::printf("64 pairs at once: %.0f MiB, %.1f pairs a second\n", small_peak, PairsPerSecond(small));
   std::printf("%d pairs in pieces of %d texts: %.0f MiB (%.2f times), %.1f pairs a second\n", batch_size, kPieces,
               large_peak, large_peak / small_peak, PairsPerSecond(large));
-  std::printf("largest gradient difference, 128 pairs: %.2e\n",
-              LargestGradientDifference(model, MakeJob(folder / "128", model, 128, std::nullopt), 128));
+}
+
+int Main(const fs::path& model, int batch_size) {
+  const fs::path folder = fs::temp_directory_path() / Concat("gradient_cache_bench_", getpid());
+  if (batch_size > 0) PrintMemoryAndSpeed(model, folder, batch_size);
+  PrintGradientDifferences(model, MakeJob(folder / "128", model, 128, std::nullopt), 128);
   fs::remove_all(folder);
   return 0;
 }

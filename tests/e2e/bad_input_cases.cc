@@ -123,6 +123,25 @@ void AddTexts(Cases* cases, const std::string& method) {
   cases->push_back({method, {model + text + "role: 7"}, "role", ""});
 }
 
+void AddAnalysis(Cases* cases, const std::string& method) {
+  const std::string dataset = "dataset: \"datasets/d\" ", base = "base_revision: \"models/m\" ";
+  const auto add = [&](const std::string& request, const std::string& path) {
+    cases->push_back({method, {dataset + request}, path, ""});
+  };
+  AddName(cases, method, "dataset");
+  for (const char* bad : {"0", "-1", "99999"}) add(std::string("dataset_commit: ") + bad, "dataset_commit");
+  for (const char* bad : {"d", "datasets/d", "datasets/../d"}) {
+    add("validation_dataset: \"" + std::string(bad) + "\"", "validation_dataset");
+  }
+  for (const char* bad : {"m", "models/", "models/m/revisions/"}) {
+    add("base_revision: \"" + std::string(bad) + "\"", "base_revision");
+  }
+  add("max_length: 64", "max_length");  // Of no tokenizer.
+  for (const char* bad : {"0", "3", "-1", "131073"}) add(base + "max_length: " + bad, "max_length");
+  for (const char* bad : {"0", "1", "-5", "65537"}) add(std::string("batch_size: ") + bad, "batch_size");
+  add("request_id: " + Quoted(65), "request_id");
+}
+
 void AddDatasets(Cases* cases) {
   const std::string service = "DatasetService/";
   for (const std::string& bad : {std::string("Upper"), std::string("-x"), std::string("a/b"), Long(64)}) {
@@ -132,7 +151,7 @@ void AddDatasets(Cases* cases) {
   cases->push_back({service + "CreateDataset", {"request_id: " + Quoted(65)}, "request_id", ""});
   AddName(cases, service + "GetDataset", "name");
   AddName(cases, service + "DeleteDataset", "name");
-  AddName(cases, service + "AnalyzeDataset", "dataset");
+  AddAnalysis(cases, service + "AnalyzeDataset");
   AddPaging(cases, service + "ListDatasets");
   AddName(cases, service + "ListExamples", "dataset");
   AddPaging(cases, service + "ListExamples", "dataset: \"datasets/d\"");
@@ -170,9 +189,6 @@ void AddDatasets(Cases* cases) {
 }
 
 void AddJobs(Cases* cases) {
-  const std::string mine = "TrainingService/MineNegatives";
-  AddName(cases, mine, "dataset", "collection: \"collections/c\"");
-  AddName(cases, mine, "collection", "dataset: \"datasets/d\"");
   for (const char* method : {"GetJob", "CancelJob", "DeleteJob", "WatchJob"}) {
     AddName(cases, std::string("JobService/") + method, "name");
   }

@@ -232,7 +232,7 @@ TEST_F(BadInputTest, EveryFieldOfEveryRequestHasABadInput) {
   }
   std::set<std::string> any_value;
   for (const AnyValue& field : AnyValueIsLegal()) any_value.insert(field.field);
-  EXPECT_LE(any_value.size(), 24u) << "nearly every field can be wrong in some way";
+  EXPECT_LE(any_value.size(), 25u) << "nearly every field can be wrong in some way";
   int fields = 0;
   for (const MethodDescriptor* method : Methods()) {
     FieldWay way;
@@ -302,8 +302,6 @@ TEST_F(BadInputTest, AMessageOverTheLimitIsRefused) {
 
 TEST_F(BadInputTest, WhatTheServerLacksSaysSoOnlyAfterTheRequestIsFoundGood) {
   const std::vector<std::pair<std::string, std::string>> calls = {
-      {"TrainingService/MineNegatives", "dataset: \"datasets/d\" collection: \"collections/c\""},
-      {"DatasetService/AnalyzeDataset", "dataset: \"datasets/d\""},
       {"ReleaseService/CompareReleases",
        "first: \"collections/c/releases/a\" second: \"collections/c/releases/b\" "
        "evaluation_set: \"collections/c/evaluationSets/e\""},

@@ -158,6 +158,61 @@ void AddExamples(Cases* cases, const std::string& method) {
   add("other", "loss { sup_con { } } options { batch_size: 6 texts_per_class: 4 }", "options.texts_per_class");
 }
 
+// Of a NegativeMining that stands between `before` and `after`, with `path` in front of its fields.
+void AddNegativeMining(Cases* cases, const std::string& method, const std::string& before, const std::string& after,
+                       const std::string& path) {
+  const auto add = [&](const std::string& field, const std::string& values, const std::vector<const char*>& bad) {
+    for (const char* value : bad) {
+      cases->push_back({method, {before + values + field + ": " + value + after}, path + "." + field, ""});
+    }
+  };
+  add("negatives", "", {"0", "-1", "65", "101"});
+  add("negatives", "min_rank: 98 ", {"4"});  // Three ranks.
+  add("min_rank", "", {"0", "-1", "101"});
+  add("min_rank", "max_rank: 20 ", {"21"});
+  add("max_rank", "", {"0", "-1", "1001"});
+  add("margin", "", {"-0.1", "2.1", "nan", "inf"});
+  add("relative_margin", "", {"-0.1", "1.1", "nan"});
+  for (const char* field : {"min_score", "max_score"}) add(field, "", {"-1.1", "1.1", "nan"});
+  add("min_score", "max_score: 0.5 ", {"0.6"});
+  add("sampling", "", {"7"});
+  add("seed", "", {"-1"});
+}
+
+// Of a training that mines while it trains.
+void AddMining(Cases* cases, const std::string& method) {
+  const std::string good = std::string(kBase) + kDataset, path = "options.mining";
+  AddNegativeMining(cases, method, good + "options { mining { options { ", " } } }", path + ".options");
+  for (const char* bad : {"0", "-1", "1001"}) {
+    cases->push_back(
+        {method, {good + "options { mining { refresh_epochs: " + bad + " } }"}, path + ".refresh_epochs", ""});
+  }
+  // Losses without negatives of an example.
+  for (const char* loss : {"sim_cse { }", "triplet { mining: BATCH_ALL }", "cosent { }"}) {
+    cases->push_back({method, {good + "loss { " + loss + " } options { mining { } }"}, path, ""});
+  }
+}
+
+void AddMineNegatives(Cases* cases) {
+  const std::string method = "TrainingService/MineNegatives", collection = "collection: \"collections/c\" ";
+  const auto add = [&](const std::string& request, const std::string& path) {
+    cases->push_back({method, {collection + request}, path, ""});
+  };
+  for (const char* bad : {"", "d", "models/d", "datasets/", "datasets/D"}) {
+    add("dataset: \"" + std::string(bad) + "\"", "dataset");
+  }
+  for (const char* bad : {"", "c", "datasets/c", "collections/", "collections/C"}) {
+    cases->push_back({method, {kDataset + ("collection: \"" + std::string(bad) + "\"")}, "collection", ""});
+  }
+  for (const char* bad : {"0", "-1", "99999"}) add(kDataset + ("dataset_commit: " + std::string(bad)), "dataset_commit");
+  for (const char* bad : {"d", "datasets/d", "collections/d", "datasets/../d"}) {
+    add(kDataset + ("target_dataset: \"" + std::string(bad) + "\""), "target_dataset");
+  }
+  AddNegativeMining(cases, method, collection + kDataset + "mining { ", " }", "mining");
+  add(kDataset + ("request_id: " + Quoted(65)), "request_id");
+  add("dataset: \"datasets/other\"", "dataset");  // No pairs.
+}
+
 }  // namespace
 
 std::vector<AnyValue> AnyTrainingValueIsLegal() {
@@ -171,15 +226,18 @@ std::vector<AnyValue> AnyTrainingValueIsLegal() {
     }
     fields.push_back({method + "options.freeze_embeddings", "a truth value: both are legal beside any other options"});
   }
+  fields.push_back({"TrainingService/MineNegatives:only_with_negatives", "a truth value: both are legal"});
   return fields;
 }
 
 std::vector<BadInput> TrainingInputs() {
   Cases cases;
+  AddMineNegatives(&cases);
   for (const char* name : {"Train", "EstimateTraining"}) {
     const std::string method = std::string("TrainingService/") + name;
     AddRequests(&cases, method);
     AddOptions(&cases, method);
+    AddMining(&cases, method);
     AddExamples(&cases, method);
     const std::string plain = " } options { batch_sampler: PLAIN }", base = kBase;
     AddLosses(&cases, method, base + kDataset + "loss { ", plain, "loss.");

@@ -28,6 +28,8 @@ JobEventFact FactOf(const v1::JobEvent& event) {
       return {.kind = "validation", .step = event.validation().step(), .loss = event.validation().metrics().loss()};
     case v1::JobEvent::kCheckpoint:
       return {.kind = "checkpoint", .step = event.checkpoint().step()};
+    case v1::JobEvent::kComparison:
+      return {.kind = "comparison", .step = event.comparison().step(), .loss = event.comparison().after().loss()};
     case v1::JobEvent::kMessage:
       return {.kind = "message", .text = event.message().text()};
     case v1::JobEvent::kHeartbeat:

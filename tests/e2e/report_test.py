@@ -12,7 +12,7 @@ import browser  # noqa: E402
 from tandem_server import BIN, Server  # noqa: E402
 
 MODEL = pathlib.Path(__file__).parent.parent / "golden" / "training" / "tiny_bert"
-WIDTH, HEIGHT = 1200, 4600
+WIDTH, HEIGHT = 1200, 5600
 HOSTILE = ["<script>console.error('broken in')</script>", '"><img src="http://198.51.100.1/x.png" onerror="alert(1)">',
            "control \x01\x1b[31m bytes", "\u202eright to left\u2067 مرحبا", "long " * 20000, "'single' & \"double\""]
 TOPICS = ["printer", "router", "keyboard", "monitor", "battery", "camera", "speaker", "scanner", "tablet", "laptop"]
@@ -82,20 +82,58 @@ class ReportTest(unittest.TestCase):
         page = self.report("job", self.job)
         pixels, charts = self.look(page)
         self.assert_drawn(charts, [
-            "Training loss over steps", "Learning rate over steps", "Gradient norm over steps",
-            "Examples a second over steps", "Validation scores over steps", "Validation loss over steps",
+            "Lengths of texts in tokens", "Training loss over steps", "Learning rate over steps", "Gradient norm over steps",
+            "Examples a second over steps", "Metrics before and after training",
+            "Validation scores over steps", "Validation loss over steps",
             "Validation alignment over steps", "Validation uniformity over steps",
             "Histogram of cosines before training", "Histogram of cosines after training", "Map before training",
             "Map after training"])
         self.assertEqual(pixels.pixel(2, 2), (255, 255, 255))
         text = page.read_text(encoding="utf-8")
         self.assertIn("evenly spread", text)
+        self.assertIn("base model → step", text)
+        event = next(e["comparison"] for e in self.tandem("job", "watch", self.job) if "comparison" in e)
+        for side in ("before", "after"):
+            figure = event["metrics"][0][side]
+            self.assertIn("{:.4f} <span class=\"soft\">[{:.4f}, {:.4f}]".format(*(figure[k] for k in ("value", "lower", "upper"))), text)
+        self.assertAlmostEqual(event["before"]["retrieval"]["ndcg_at_10"], event["metrics"][0]["before"]["value"])
+        self.assertTrue(event["rose"])
+        for change in event["rose"] + event["fell"]:
+            self.assertTrue(any(q.startswith(change["text"].rstrip("…")) for q, _ in PAIRS), change)
+        self.assertNotIn("place of a query", text)
         self.assertIn("best nDCG@10", text)
         self.assertIn("checkpoint at step 16", text)
         self.assertIn("objectives[0].loss.info_nce", text)
+        for shown in (">Training data<", f"faq up to commit {len(PAIRS)}, analysed by job", "first texts"):
+            self.assertIn(shown, text)
         for raw in ("<script", "<img", "\x01", "\x1b", "\u202e", "long " * 1000):
             self.assertNotIn(raw, text)
         self.assertLess(len(text), 1_000_000)
+
+    def test_a_dataset_is_analysed_once_for_all_reports_and_can_be_left_out(self):
+        analyses = lambda: [job["name"] for job in self.tandem("job", "list") if job["kind"] == "ANALYZE_DATASET"]
+        self.report("job", self.job, "--texts", "0", "--out", "first.html")
+        before = analyses()
+        self.assertTrue(before)
+        page = self.report("job", self.job, "--texts", "0", "--out", "second.html")
+        self.assertEqual(analyses(), before)
+        self.assertIn(">Training data<", page.read_text(encoding="utf-8"))
+        page = self.report("job", self.job, "--texts", "0", "--no-analysis", "--out", "without.html")
+        self.assertNotIn(">Training data<", page.read_text(encoding="utf-8"))
+
+    def test_objectives_that_take_turns_have_a_curve_each(self):
+        self.tandem("dataset", "create", "graded")
+        self.tandem("dataset", "append", "graded", jsonl(self.folder / "graded.jsonl", [
+            {"first": q, "second": a, "score": i % 5 / 4} for i, (q, a) in enumerate(PAIRS)]))
+        self.tandem("train", "--base", "tiny/base", "--objective", "faq:info_nce", "--objective", "graded:cosent",
+                    "--batch-size", "8", "--epochs", "2", "--watch")
+        page = self.report("job", self.tandem("job", "list")[0]["name"], "--texts", "0", "--out", "objectives.html")
+        _, charts = self.look(page)
+        for name in ("Training loss of objective 0 over steps", "Training loss of objective 1 over steps",
+                     "Metrics before and after training"):
+            self.assertIn(name, charts)
+        self.assertNotIn("Training loss over steps", charts)
+        self.assertIn("objective 1: cosent on graded", page.read_text(encoding="utf-8"))
 
     def test_a_page_is_dark_for_those_who_want_it_and_fits_a_telephone(self):
         page = self.report("job", self.job, "--texts", "20", "--out", "small.html")

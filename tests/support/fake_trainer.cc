@@ -75,7 +75,12 @@ class FakeTrainer {
 
   void Append(nlohmann::json event) { writer_->Append(std::move(event)).IgnoreError(); }
   void Step(int step) {
-    Append({{"type", "step"}, {"step", step}, {"total_steps", 3}, {"loss", 0.5}, {"pairs_per_second", 4}});
+    Append({{"type", "step"},
+            {"step", step},
+            {"total_steps", 3},
+            {"loss", 0.5},
+            {"pairs_per_second", 4},
+            {"tokens_per_second", 32}});
   }
 
   bool Resumed() const { return std::filesystem::exists(directory_ / "checkpoint-1"); }
@@ -93,8 +98,15 @@ class FakeTrainer {
     for (int step = 1; step <= 3; ++step) Step(step);
     const nlohmann::json metrics = {{"ndcg_at_10", 0.75}, {"recall_at_10", 0.9}, {"mrr_at_10", 0.7},
                                     {"recall_at_1", 0.6}, {"queries", 12},       {"loss", 0.4}};
+    const nlohmann::json comparison = {
+        {"step", 3},
+        {"before", {{"loss", 0.8}}},
+        {"after", metrics},
+        {"metrics", nlohmann::json::array()},
+        {"changes", {{"fell", {{"a query", 1, 0.5}}}, {"rose", nlohmann::json::array()}}}};
     const nlohmann::json result = {{"step", 3},
                                    {"metrics", metrics},
+                                   {"comparison", comparison},
                                    {"parameters", 22713216},
                                    {"weights", (std::filesystem::path(folder) / "model.safetensors").string()}};
     const auto target = directory_ / tandem::kResultDirectory;

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy
-import tandem
+import tandem_half
 from results import Results
 from settings import SETTINGS, add_arguments
 
@@ -59,7 +59,7 @@ def main():
     parser.add_argument("--keep-jobs", type=Path, help="folder in which the job directories stay")
     add_arguments(parser)
     arguments = parser.parse_args()
-    tandem.run(arguments)
+    tandem_half.run(arguments)
     wrong = []
     print("| setting | measure | before | sentence-transformers | tandem | mean difference | worst | seeds |")
     print("|---|---|---|---|---|---|---|---|")

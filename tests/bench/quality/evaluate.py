@@ -3,7 +3,7 @@
 import numpy
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
-from settings import DEBIAN_PAIRS, banking_classes, read, wordnet_triplets
+from settings import DEBIAN_PAIRS, banking_classes, read, wordnet_others
 
 
 def retrieval(embed, queries, documents, relevant):
@@ -27,9 +27,7 @@ def wordnet(embed, data):
     """The test's 2,000 lemmas among their glosses and 4,000 others, none of which was trained on."""
     test = read(data / "wordnet/test.jsonl")
     glosses = dict.fromkeys(row["positive"] for row in test)
-    trained = {text for row in wordnet_triplets(data, 0) for text in row["positives"] + row["negatives"]}
-    others = [row["positive"] for row in read(data / "wordnet/train.jsonl") if row["positive"] not in trained]
-    documents = list(dict.fromkeys([*glosses, *others]))[:len(glosses) + 4000]
+    documents = [*glosses, *wordnet_others(data)]
     place = {gloss: i for i, gloss in enumerate(documents)}
     return retrieval(embed, [row["anchor"] for row in test], documents, [place[row["positive"]] for row in test])
 

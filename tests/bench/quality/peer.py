@@ -64,8 +64,8 @@ def columns(examples):
         return Dataset.from_dict({key: [example[key] for example in examples] for key in ("first", "second", "score")})
     table = {"anchor": [example["anchor"] for example in examples],
              "positive": [example["positives"][0] for example in examples]}
-    if "negatives" in first:
-        table["negative"] = [example["negatives"][0] for example in examples]
+    for i in range(len(first.get("negatives", []))):
+        table["negative" if i == 0 else f"negative_{i + 1}"] = [example["negatives"][i] for example in examples]
     return Dataset.from_dict(table)
 
 

@@ -10,10 +10,11 @@ import json
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SEEDS = (1, 2, 3)
+MINED = Path(__file__).with_name("wordnet_mined.json")
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT_NORM = 1.0
 DEBIAN_PAIRS = 2016  # The first of its training pairs.
@@ -69,6 +70,35 @@ def wordnet_pairs(data, seed):
     return [{"anchor": row["anchor"], "positives": row["positives"]} for row in wordnet_triplets(data, seed)]
 
 
+def wordnet_mined_all(data, seed):
+    """The pairs of wordnet_pairs with the negatives that mine.py mined for them: none for half of them."""
+    glosses = wordnet_glosses(data)
+    mined = json.loads(MINED.read_text())["negatives"]
+    rows = wordnet_triplets(data, 0)
+    return shuffled([{"anchor": row["anchor"], "positives": row["positives"],
+                      "negatives": [glosses[i] for i in mined[row["anchor"]]]} for row in rows], seed)
+
+
+def wordnet_mined(data, seed):
+    """Those of wordnet_mined_all that have five negatives: the peer needs as many in each example."""
+    return [row for row in wordnet_mined_all(data, seed) if len(row["negatives"]) == 5]
+
+
+def wordnet_others(data):
+    """4,000 glosses that are documents of the test beside its own: neither trained on nor mined from."""
+    tested = {row["positive"] for row in read(data / "wordnet/test.jsonl")}
+    trained = {text for row in wordnet_triplets(data, 0) for text in row["positives"] + row["negatives"]}
+    glosses = dict.fromkeys(row["positive"] for row in read(data / "wordnet/train.jsonl"))
+    return [gloss for gloss in glosses if gloss not in trained and gloss not in tested][:4000]
+
+
+def wordnet_glosses(data):
+    """All glosses of the training file but those that are documents of the test: what negatives are mined from."""
+    tested = {row["positive"] for row in read(data / "wordnet/test.jsonl")} | set(wordnet_others(data))
+    glosses = dict.fromkeys(row["positive"] for row in read(data / "wordnet/train.jsonl"))
+    return [gloss for gloss in glosses if gloss not in tested]
+
+
 def banking_classes(data):
     """{label: texts}: the first distinct texts of each label, 36 of most and 35 of the smallest."""
     classes = {}
@@ -114,6 +144,7 @@ class Setting:
     batch_size: int
     learning_rate: float
     max_length: int
+    options: dict = field(default_factory=dict)  # Further ones of options.json, which the peer lacks.
 
     def warmup_steps(self, examples):
         return math.ceil(len(examples) / self.batch_size * WARMUP)
@@ -121,13 +152,14 @@ class Setting:
     def recipe(self):
         return {"loss": self.loss, "batch_size": self.batch_size, "learning_rate": self.learning_rate,
                 "max_length": self.max_length, "weight_decay": WEIGHT_DECAY, "max_gradient_norm": MAX_GRADIENT_NORM,
-                "warmup": WARMUP, "schedule": "linear"}
+                "warmup": WARMUP, "schedule": "linear"} | self.options
 
 
 SETTINGS = {setting.name: setting for setting in (
     Setting("debian_en", "debian_en", "ndcg@10", {"info_nce": {"scale": 20.0}}, debian_pairs, 32, 5e-5, 128),
     Setting("wordnet_negatives", "wordnet", "ndcg@10", {"info_nce": {"scale": 20.0}}, wordnet_triplets, 32, 5e-5, 64),
     Setting("wordnet", "wordnet", "ndcg@10", {"info_nce": {"scale": 20.0}}, wordnet_pairs, 32, 5e-5, 64),
+    Setting("wordnet_mined", "wordnet", "ndcg@10", {"info_nce": {"scale": 20.0}}, wordnet_mined, 32, 5e-5, 64),
     Setting("banking77_sup_con", "banking77", "accuracy", {"sup_con": {"temperature": 0.1}}, banking_texts,
             BANKING_CLASSES * BANKING_TEXTS, 5e-5, 64),
     # mining 3: batch-hard; distance 2: 1 - cosine.
@@ -137,6 +169,13 @@ SETTINGS = {setting.name: setting for setting in (
     # At a scale of 20 this base model has a loss of 1e-5: it tells the views of a text from other texts already.
     Setting("debian_en_sim_cse", "debian_en", "ndcg@10", {"sim_cse": {"scale": 5.0}}, debian_texts, 32, 2e-5, 128),
     Setting("tatoeba_en_zh", "xquad_zh_en", "ndcg@10", {"info_nce": {"scale": 20.0}}, tatoeba_pairs, 32, 1e-4, 64),
+)}
+
+# What the peer has no half of: measured by gains.py against another setting of tandem's.
+OWN_SETTINGS = {setting.name: setting for setting in (
+    Setting("debian_en_lora", "debian_en", "ndcg@10", {"info_nce": {"scale": 20.0}}, debian_pairs, 32, 1e-3, 128,
+            {"lora": {"rank": 16, "alpha": 32.0, "dropout": 0.0}}),
+    Setting("wordnet_mined_all", "wordnet", "ndcg@10", {"info_nce": {"scale": 20.0}}, wordnet_mined_all, 32, 5e-5, 64),
 )}
 
 
@@ -160,4 +199,4 @@ def add_arguments(parser):
 
 def runs(arguments):
     """(setting, seed), so that every setting has its first seed before any has its second."""
-    return [(SETTINGS[name], seed) for seed in arguments.seeds for name in arguments.settings]
+    return [((SETTINGS | OWN_SETTINGS)[name], seed) for seed in arguments.seeds for name in arguments.settings]

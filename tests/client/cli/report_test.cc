@@ -35,6 +35,37 @@ TEST(ReportJobTest, StepsThatAnAttemptRepeatsCountOnceAndItsBeginningIsMarked) {
   EXPECT_EQ(report.restarts[0].step, 1);
 }
 
+TEST(ReportJobTest, StepsKnowTheirObjectiveWhereSeveralTakeTurns) {
+  v1::JobEvent second = Step(1, 2, 0.5);
+  second.mutable_step()->set_objective(1);
+  report::TrainingReport report;
+  AddEvents({Step(1, 1, 3), second}, &report);
+  EXPECT_EQ(report.steps[0].objective, -1);
+  EXPECT_EQ(report.steps[1].objective, 1);
+}
+
+TEST(ReportJobTest, TheLastComparisonIsShownAndSaid) {
+  v1::JobEvent event;
+  v1::TrainingComparison* const comparison = event.mutable_comparison();
+  comparison->set_step(7);
+  report::TrainingReport report;
+  AddEvents({event}, &report);
+  EXPECT_FALSE(report.comparison.has_value()) << "without metrics there is nothing to draw";
+  comparison->add_metrics()->set_name("spearman");
+  comparison->mutable_after()->mutable_similarity()->set_spearman(0.75);
+  comparison->mutable_metrics(0)->mutable_after()->set_value(0.75);
+  comparison->mutable_metrics(0)->mutable_difference()->set_upper(-0.125);
+  comparison->add_fell()->set_text("a ↔ b");
+  AddEvents({event}, &report);
+  ASSERT_TRUE(report.comparison.has_value());
+  EXPECT_EQ(report.comparison->step, 7);
+  EXPECT_EQ(report.comparison->metrics[0].name, "Spearman");
+  EXPECT_EQ(report.comparison->metrics[0].after.value, 0.75);
+  EXPECT_EQ(report.comparison->fell[0].text, "a ↔ b");
+  ASSERT_EQ(report.log.size(), 1u);
+  EXPECT_EQ(report.log[0].text.rfind("Spearman FELL by", 0), 0u) << report.log[0].text;
+}
+
 TEST(ReportJobTest, AValidationHasTheMetricsOfItsForm) {
   v1::JobEvent event;
   event.mutable_validation()->set_step(5);
@@ -73,7 +104,6 @@ TEST(ReportSampleTest, PairsAreQueriesAndDocumentsThatBelongTogether) {
   const report::EmbeddingSample sample = SampleOf(examples);
   EXPECT_THAT(sample.texts, ElementsAre("q", "a", "q", "a"));
   EXPECT_THAT(sample.pairs, ElementsAre(Pair(0, 1), Pair(2, 3)));
-  EXPECT_TRUE(sample.retrieval);
 }
 
 TEST(ReportSampleTest, OnlyPairsThatAreCalledSimilarBelongTogether) {
@@ -85,7 +115,6 @@ TEST(ReportSampleTest, OnlyPairsThatAreCalledSimilarBelongTogether) {
   examples[0].mutable_scored_pair()->set_score(0.6f);
   const report::EmbeddingSample sample = SampleOf(examples);
   EXPECT_THAT(sample.pairs, ElementsAre(Pair(0, 1)));
-  EXPECT_FALSE(sample.retrieval);
 }
 
 TEST(ReportSampleTest, TextsOfAClassArePairedAndRareClassesShareAColour) {

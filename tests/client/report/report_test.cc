@@ -79,6 +79,40 @@ TEST(TrainingReportTest, TheBestValidationIsMarkedAndComparedWithTheFirst) {
   EXPECT_THAT(html, HasSubstr("Validation: loss"));
 }
 
+TEST(TrainingReportTest, TheComparisonIsShownWithIntervalsAndWithTheQueriesThatLost) {
+  TrainingReport report = Training(30);
+  report.validations = {{0, false, {{"nDCG@10", 0.5}}}, {30, true, {{"nDCG@10", 0.25}}}};
+  report.comparison = Comparison{.step = 30,
+                                 .verdict = "nDCG@10 FELL by 0.2500",
+                                 .metrics = {{"nDCG@10", {0.5, 0.4, 0.6}, {0.25, 0.2, 0.3}, {-0.25, -0.3, -0.125}},
+                                             {"MAP", {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 0}}},
+                                 .changes = "nDCG@10 of the query",
+                                 .rose = {{"gains", 0.25, 0.75}},
+                                 .fell = {{kHostile, 1, 0.125}}};
+  const std::string html = Draw(report);
+  ExpectWhole(html);
+  for (const char* shown :
+       {"0.5000 → 0.2500", "-0.2500, 95% interval [-0.3000, -0.1250]", "nDCG@10 FELL by 0.2500.",
+        "aria-label=\"Metrics before and after training\"", "class=\"worse\">[-0.3000, -0.1250]",
+        "nDCG@10 of the query, before and after", "<td>0.2500</td><td>0.7500</td>", "<td>1.0000</td><td>0.1250</td>"}) {
+    EXPECT_THAT(html, HasSubstr(shown));
+  }
+}
+
+TEST(TrainingReportTest, ObjectivesThatTakeTurnsHaveALossCurveEach) {
+  TrainingReport report = Training(40);
+  for (StepFigures& step : report.steps) step.objective = step.step % 4 == 0 ? 2 : 0;
+  report.objectives = {"objective 0: info_nce on pairs"};
+  const std::string html = Draw(report);
+  ExpectWhole(html);
+  for (const char* shown : {"Training loss of objective 0 over steps", "Training loss of objective 2 over steps",
+                            "Loss: objective 0: info_nce on pairs", "Loss: objective 2", "Of its own 10 steps."}) {
+    EXPECT_THAT(html, HasSubstr(shown));
+  }
+  EXPECT_THAT(html, Not(HasSubstr("Training loss over steps")));
+  EXPECT_THAT(Draw(Training(40)), HasSubstr("Training loss over steps"));
+}
+
 TEST(TrainingReportTest, CheckpointsAndRestartsAreMarked) {
   TrainingReport report = Training(30);
   report.checkpoints = {10, 20};
@@ -100,7 +134,6 @@ TEST(TrainingReportTest, NoTextOfUsersBecomesMarkup) {
                                   .kinds = {kHostile, kHostile},
                                   .kind = {0, 1, 0, 1},
                                   .pairs = {{0, 1}, {2, 3}},
-                                  .retrieval = true,
                                   .before = {{1, 0}, {0, 1}, {1, 0}, {0.6f, 0.8f}},
                                   .after = {{1, 0}, {1, 0}, {0, 1}, {0, 1}}};
   const std::string html = Draw(report);
@@ -115,7 +148,6 @@ TEST(TrainingReportTest, ASampleOfOnePairOrOfTextsAloneHasAPage) {
                                   .kinds = {"query", "document"},
                                   .kind = {0, 1},
                                   .pairs = {{0, 1}},
-                                  .retrieval = true,
                                   .before = {{1, 0}, {0, 1}},
                                   .after = {{1, 0}, {1, 0}}};
   ExpectWhole(Draw(report));

@@ -100,7 +100,28 @@ def bootstrap():
                                                  **options))}
 
 
+def compared():
+    """Two systems on the same 80 elements: intervals of a figure of each, and of the difference, paired."""
+    labels = (RANDOM.uniform(size=80) < 0.4).astype(int)
+    target = RANDOM.uniform(0, 1, 80).round(1)
+    before = RANDOM.uniform(0, 1, 80).round(2) + 0.2 * target + 0.2 * labels
+    after = 0.6 * before + 0.3 * target + 0.3 * labels + RANDOM.normal(0, 0.1, 80)
+
+    def intervals(figure, *more):
+        def of(statistic, *values):
+            return interval(stats.bootstrap(values, statistic, paired=True, n_resamples=10000, method="percentile",
+                                            vectorized=False, rng=numpy.random.default_rng(4)))
+        return {"before": of(figure, before, *more), "after": of(figure, after, *more),
+                "difference": of(lambda b, a, *rest: figure(a, *rest) - figure(b, *rest), before, after, *more),
+                "values": [float(figure(before, *more)), float(figure(after, *more))]}
+
+    return {"before": before.tolist(), "after": after.tolist(), "target": target.tolist(), "similar": labels.tolist(),
+            "mean": intervals(numpy.mean), "spearman": intervals(lambda x, y: stats.spearmanr(x, y).statistic, target),
+            "pearson": intervals(lambda x, y: stats.pearsonr(x, y).statistic, target),
+            "average_precision": intervals(lambda x, y: average_precision_score(y, x), labels)}
+
+
 if __name__ == "__main__":
     golden = {"scored": scored(), "labelled": labelled(), "retrieval": retrieval(), "vectors": vectors(),
-              "bootstrap": bootstrap()}
+              "bootstrap": bootstrap(), "compared": compared()}
     (HERE / "metrics.json").write_text(json.dumps(golden) + "\n")

@@ -29,6 +29,53 @@ TEST(BootstrapTest, IntervalsAreThoseOfScipy) {
   check(BootstrapSpearman(x, y, options), golden["spearman"]);
 }
 
+TEST(CompareTest, FiguresAndIntervalsOfTwoSystemsAreThoseOfScipy) {
+  const nlohmann::json golden = test::MetricsGolden("compared");
+  const auto before = golden["before"].get<std::vector<double>>(), after = golden["after"].get<std::vector<double>>(),
+             target = golden["target"].get<std::vector<double>>();
+  std::vector<char> similar;
+  for (const int label : golden["similar"]) similar.push_back(label ? 1 : 0);
+  const auto check_interval = [](const Interval& interval, const nlohmann::json& expected) {
+    const double lower = expected[0], upper = expected[1], tolerance = (upper - lower) / 20;
+    EXPECT_NEAR(interval.lower, lower, tolerance);
+    EXPECT_NEAR(interval.upper, upper, tolerance);
+  };
+  const auto check = [&](const char* name, const ComparedFigure& figure) {
+    SCOPED_TRACE(name);
+    const nlohmann::json& expected = golden[name];
+    EXPECT_NEAR(figure.before.value, expected["values"][0].get<double>(), kTolerance);
+    EXPECT_NEAR(figure.after.value, expected["values"][1].get<double>(), kTolerance);
+    EXPECT_EQ(figure.difference.value, figure.after.value - figure.before.value);
+    check_interval(figure.before, expected["before"]);
+    check_interval(figure.after, expected["after"]);
+    check_interval(figure.difference, expected["difference"]);
+  };
+  check("mean", CompareMeans(before, after));
+  check("spearman", CompareSpearman(before, after, target));
+  check("pearson", ComparePearson(before, after, target));
+  check("average_precision", CompareAveragePrecision(before, after, similar));
+}
+
+TEST(CompareTest, TheDifferenceOfMeansIsThatOfThePairedBootstrap) {
+  std::vector<double> before, after;
+  for (int i = 0; i < 40; ++i) before.push_back(std::sin(i)), after.push_back(std::cos(2 * i));
+  const ComparedFigure figure = CompareMeans(before, after);
+  const PairedDifference difference = PairedBootstrap(after, before);
+  EXPECT_NEAR(figure.difference.value, difference.mean, kTolerance);
+  EXPECT_NEAR(figure.difference.lower, difference.lower, kTolerance);
+  EXPECT_NEAR(figure.difference.upper, difference.upper, kTolerance);
+}
+
+TEST(CompareTest, OneElementAndEqualElementsHaveFigures) {
+  const double one[] = {0.1}, equal[] = {0.1, 0.1, 0.1}, target[] = {1, 2, 3};
+  const char dissimilar[] = {0, 0, 0};
+  EXPECT_EQ(CompareSpearman(one, one, one).after.upper, 0);
+  EXPECT_EQ(CompareSpearman(equal, target, target).before.upper, 0);
+  EXPECT_EQ(ComparePearson(equal, equal, target).before.upper, 0);
+  EXPECT_EQ(CompareAveragePrecision(target, equal, dissimilar).difference.upper, 0);
+  EXPECT_NEAR(CompareMeans(one, one).after.lower, 0.1, kTolerance);
+}
+
 TEST(BootstrapTest, MoreConfidenceIsAWiderInterval) {
   std::vector<double> values;
   for (int i = 0; i < 50; ++i) values.push_back(std::sin(i));

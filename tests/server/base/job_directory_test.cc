@@ -83,6 +83,14 @@ TEST(TrainerOptionsTest, ValueOutOfRangeIsRefusedWithItsFieldPath) {
       {"options.lora.rank", [](TrainerOptions& o) { o.lora.rank = 257; }},
       {"options.lora.alpha", [](TrainerOptions& o) { o.lora.alpha = -1; }},
       {"options.lora.dropout", [](TrainerOptions& o) { o.lora.dropout = 1; }},
+      {"options.mining.options.negatives", [](TrainerOptions& o) { o.mining.emplace().options.negatives = 65; }},
+      {"options.mining.refresh_epochs", [](TrainerOptions& o) { o.mining.emplace().refresh_epochs = 0; }},
+      {"options.mining.refresh_epochs", [](TrainerOptions& o) { o.mining.emplace().refresh_epochs = 1001; }},
+      {"options.mining",
+       [](TrainerOptions& o) {
+         o.mining.emplace();
+         o.objectives[0].loss.kind = TripletOptions{.mining = TripletOptions::Mining::kBatchAll};
+       }},
       {"options.batch_size", [](TrainerOptions& o) { o.batch_size = 1; }},
       {"options.batch_size", [](TrainerOptions& o) { o.batch_size = 4097; }},
       {"options.epochs", [](TrainerOptions& o) { o.epochs = 0; }},
@@ -166,15 +174,18 @@ TEST(TrainerOptionsTest, JsonRoundTripKeepsEveryField) {
                                   .layer_decay = 0.9,
                                   .precision = Precision::kBFloat16,
                                   .lora = {.rank = 8, .alpha = 16, .dropout = 0.1},
+                                  .mining = MiningDuringTraining{{.negatives = 3, .margin = 0.05}, 2},
                                   .threads = 4};
   const auto read = TrainerOptionsFromJson(nlohmann::json::parse(ToJson(options).dump()));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(ToJson(*read), ToJson(options));
-  EXPECT_EQ(ToJson(*read).size(), 28u);
+  EXPECT_EQ(ToJson(*read).size(), 29u);
   EXPECT_EQ(read->objectives.size(), 2u);
   EXPECT_EQ(std::get<TripletOptions>(read->objectives[0].loss.kind).margin, 2);
   EXPECT_EQ(read->objectives[0].weight, 0.5);
   EXPECT_EQ(read->lora.rank, 8);
+  EXPECT_EQ(read->mining->refresh_epochs, 2);
+  EXPECT_EQ(read->mining->options.margin, 0.05);
   EXPECT_EQ(read->seed, options.seed);
   EXPECT_EQ(read->keep, options.keep);
   EXPECT_EQ(read->max_length, options.max_length);
@@ -184,7 +195,16 @@ TEST(TrainerOptionsTest, OptionalFieldsThatAreNotSetStayNotSet) {
   const auto read = TrainerOptionsFromJson(ToJson(Changed([](TrainerOptions&) {})));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_FALSE(read->max_steps || read->warmup_steps || read->max_length || read->evaluation_steps || read->keep);
-  EXPECT_FALSE(read->micro_batch_size || read->batch_sampler || read->early_stopping_patience);
+  EXPECT_FALSE(read->micro_batch_size || read->batch_sampler || read->early_stopping_patience || read->mining);
+}
+
+TEST(TrainerOptionsTest, MiningNeedsOneLossThatTakesNegatives) {
+  const TrainerOptions options = Changed([](TrainerOptions& o) {
+    o.mining.emplace();
+    o.objectives.resize(2);
+    o.objectives[0].loss.kind = CosentOptions();
+  });
+  EXPECT_TRUE(options.Validate().ok()) << options.Validate();
 }
 
 TEST(TrainerOptionsTest, UnknownKeyIsRefused) {

@@ -214,6 +214,15 @@ TEST(LossOptionsTest, EachLossTakesTheFormsThatItIsMadeFor) {
   }
 }
 
+TEST(LossOptionsTest, LossesOfPairsTakeTheirNegatives) {
+  for (const LossOptions& loss : EveryKind()) {
+    const std::string_view name = NameOf(loss);
+    // The triplets here are mined in the batch.
+    EXPECT_EQ(TakesNegatives(loss), name == "info_nce" || name == "nt_xent" || name == "n_pair") << name;
+  }
+  EXPECT_TRUE(TakesNegatives({TripletOptions{}, {}}));
+}
+
 TEST(LossOptionsTest, NamesAreThoseOfTheRequest) {
   EXPECT_EQ(NameOf(LossOptions()), "info_nce");
   EXPECT_EQ(NameOf(LossOptions{CosineMseOptions{}, {}}), "cosine_mse");

@@ -19,7 +19,7 @@ class JobSubmissionTest : public TrainingJobsFixture {
  protected:
   void SetUp() override {
     TrainingJobsFixture::SetUp();
-    jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());  // Not started: jobs stay QUEUED.
+    jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);  // Not started: jobs stay QUEUED.
   }
 
   void Add(const std::string& dataset, const std::vector<Example>& examples) {
@@ -104,6 +104,8 @@ TEST_F(JobSubmissionTest, ExplicitTripletsNeedANegativeInEachExample) {
   Add("pairs", {{.anchor = "a", .positives = {"p"}, .negatives = {"n"}}, {.anchor = "b", .positives = {"q"}}});
   TrainingJobRequest request = With("pairs", TripletOptions());
   EXPECT_THAT(Refusal(request), HasSubstr("the example of commit 2 is a pair without negatives"));
+  request.options.mining.emplace();
+  EXPECT_TRUE(jobs_->Submit(request, nullptr).ok()) << "training finds them";
   EXPECT_THAT(Refusal(With("pairs", TripletOptions{.mining = TripletOptions::Mining::kBatchHard})),
               HasSubstr("is a pair, which loss triplet does not take"));
 }
@@ -172,6 +174,9 @@ TEST_F(JobSubmissionTest, SeveralObjectivesHaveTheirFilesAndTheirFieldsInErrors)
   EXPECT_EQ(revision.dataset_commit, 2);
   EXPECT_THAT(revision.sources, ElementsAre(DatasetCommit{"d", 2}, DatasetCommit{"scored", 2}));
   EXPECT_EQ(nlohmann::json::parse(revision.options_json)["objectives"].size(), 2u);
+  ASSERT_TRUE(revision.comparison.has_value());
+  EXPECT_EQ(revision.comparison->before.loss, 0.8);
+  EXPECT_TRUE(revision.comparison->changes.fell.empty()) << "a text of a dataset, which may be deleted";
   EXPECT_TRUE(store_->DeleteDataset("t", "held").ok());
 }
 
@@ -207,6 +212,32 @@ TEST_F(JobSubmissionTest, AnEstimateCountsAsTheTrainerDoesAndLeavesNothing) {
   EXPECT_FALSE(std::filesystem::exists(data_ / "jobs"));
 }
 
+TEST_F(JobSubmissionTest, AnEstimateCountsMining) {
+  std::vector<Example> pairs;
+  for (int i = 0; i < 64; ++i) {
+    pairs.push_back({.anchor = "anchor " + std::to_string(i), .positives = {"twelve bytes" + std::to_string(i)}});
+  }
+  Add("many", pairs);
+  TrainingJobRequest request = RequestFor("many");
+  request.options.validation_fraction = 0;
+  request.options.epochs = 4;
+  const TrainingEstimate plain = jobs_->Estimate(request).value();
+  request.options.mining.emplace().options.negatives = 3;
+  const TrainingEstimate each = jobs_->Estimate(request).value();
+  request.options.mining->refresh_epochs = 4;
+  const TrainingEstimate once = jobs_->Estimate(request).value();
+  EXPECT_EQ(each.total_steps, plain.total_steps);
+  // 32 examples a step, each with three more texts of 2 + 4 tokens.
+  EXPECT_EQ(each.tokens_per_step, plain.tokens_per_step + 32 * 3 * 6);
+  EXPECT_GT(each.peak_memory_bytes, plain.peak_memory_bytes);
+  EXPECT_GT(once.time, plain.time);
+  EXPECT_GT(each.time, once.time);
+  request.options.max_steps = 2;  // Of the first epoch.
+  const absl::Duration first = jobs_->Estimate(request)->time;
+  request.options.mining->refresh_epochs = 1;
+  EXPECT_EQ(jobs_->Estimate(request)->time, first);
+}
+
 TEST_F(JobSubmissionTest, AnEstimateTakesTheRateOfTheNewestJobOfTheSameModelAndLoss) {
   ASSERT_TRUE(jobs_->Start().ok());
   const std::string id = SubmitBehaviour("succeed");
@@ -215,7 +246,12 @@ TEST_F(JobSubmissionTest, AnEstimateTakesTheRateOfTheNewestJobOfTheSameModelAndL
   request.options.validation_fraction = 0;
   const TrainingEstimate estimate = jobs_->Estimate(request).value();
   EXPECT_EQ(estimate.job, id);
-  EXPECT_EQ(estimate.time, absl::Milliseconds(500));  // Two examples, four a second.
+  // The fake trainer says that it has 32 tokens a second.
+  EXPECT_EQ(estimate.total_steps, 1);
+  EXPECT_NEAR(absl::ToDoubleSeconds(estimate.time), static_cast<double>(estimate.tokens_per_step) / 32, 1e-6);
+  request.options.lora.rank = 8;  // Adapters need no gradients of the weights.
+  EXPECT_LT(jobs_->Estimate(request)->time, estimate.time * 0.8);
+  request.options.lora = {};
   request.options.objectives[0].loss.kind = NtXentOptions();
   EXPECT_EQ(jobs_->Estimate(request)->job, "");
 }

@@ -69,7 +69,7 @@ class TrainingJobsFixture : public testing::Test {
   }
 
   void StartJobs(const TrainingJobsOptions& options) {
-    jobs_ = std::make_unique<TrainingJobs>(options, store_.get());
+    jobs_ = std::make_unique<TrainingJobs>(options, store_.get(), bodies_);
     const absl::Status status = jobs_->Start();
     ASSERT_TRUE(status.ok()) << status;
   }
@@ -124,6 +124,7 @@ class TrainingJobsFixture : public testing::Test {
 
   std::filesystem::path data_;
   std::unique_ptr<MetaStore> store_;
+  ServerJobBodies bodies_;
   std::unique_ptr<TrainingJobs> jobs_;
 };
 

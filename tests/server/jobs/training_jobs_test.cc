@@ -80,7 +80,7 @@ TEST_F(TrainingJobsTest, CancelEndsAJobWhoseResultCannotBePublished) {
 }
 
 TEST_F(TrainingJobsTest, AJobThatCannotBeStartedForNowStaysQueued) {
-  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());  // Not started.
+  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);  // Not started.
   const std::string id = SubmitBehaviour("succeed");
   const std::filesystem::path events = DirectoryOf(id) / kEventsFile, aside = DirectoryOf(id) / "aside";
   std::filesystem::rename(events, aside);
@@ -97,7 +97,7 @@ TEST_F(TrainingJobsTest, AJobThatCannotBeStartedForNowStaysQueued) {
 }
 
 TEST_F(TrainingJobsTest, AQueuedJobWhoseDirectoryIsGoneFailsAndTheNextOneRuns) {
-  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());  // Not started.
+  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);  // Not started.
   const std::string gone = SubmitBehaviour("succeed");
   std::filesystem::remove_all(DirectoryOf(gone));
   AddPairs(*store_, "second", "succeed");

@@ -16,7 +16,7 @@ class TrainingRecoveryTest : public TrainingJobsFixture {
  protected:
   // A job as a server leaves it that dies after the trainer was done and before the row says so.
   std::string LeaveDoneJob() {
-    jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());  // Not started.
+    jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);  // Not started.
     const std::string id = SubmitBehaviour("succeed");
     JobRecord job = store_->GetJob("t", id).value();
     job.state = JobState::kRunning;
@@ -190,7 +190,7 @@ void RunServerAndKillIt(const std::filesystem::path& data, const std::string& id
   const pid_t server = fork();
   if (server == 0) {
     const std::unique_ptr<MetaStore> store = OpenStore(data);
-    TrainingJobs jobs(OptionsFor(data), store.get());
+    TrainingJobs jobs(OptionsFor(data), store.get(), {});
     if (!jobs.Start().ok()) _exit(1);
     while (true) pause();
   }
@@ -207,7 +207,7 @@ void RunServerAndKillIt(const std::filesystem::path& data, const std::string& id
 }
 
 TEST_F(TrainingRecoveryTest, AfterAKilledServerTheTrainerIsStoppedAndTheJobGoesOn) {
-  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());
+  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);
   const std::string id = SubmitBehaviour("stop, then succeed");
   jobs_.reset();
   store_.reset();
@@ -220,7 +220,7 @@ TEST_F(TrainingRecoveryTest, AfterAKilledServerTheTrainerIsStoppedAndTheJobGoesO
 }
 
 TEST_F(TrainingRecoveryTest, AnOldTrainerThatIgnoresSigtermIsKilledBeforeTheJobGoesOn) {
-  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get());
+  jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);
   const std::string id = SubmitBehaviour("ignore SIGTERM");
   jobs_.reset();
   store_.reset();

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "server/base/status.h"
+#include "server/jobs/analysis_job.h"
 #include "server/rpc/validate.h"
+#include "tandem/v1/analysis.pb.h"
 #include "tandem/v1/collection.pb.h"
 #include "tandem/v1/dataset.pb.h"
 #include "tandem/v1/job.pb.h"
@@ -29,6 +31,18 @@ T Parse(const std::string& text) {
   return message;
 }
 
+// Without fields whose message is an empty one.
+v1::DatasetAnalysis WithoutEmpty(v1::DatasetAnalysis analysis) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  const auto* const reflection = analysis.GetReflection();
+  reflection->ListFields(analysis, &fields);
+  for (const auto* const field : fields) {
+    if (field->is_repeated() || field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (reflection->GetMessage(analysis, field).ByteSizeLong() == 0) reflection->ClearField(&analysis, field);
+  }
+  return analysis;
+}
+
 TEST(ConvertTest, EveryKindOfExampleComesBack) {
   for (const char* text :
        {"pair { anchor: 'a' positives: 'p' positives: 'q' negatives: 'n' }",
@@ -41,6 +55,54 @@ TEST(ConvertTest, EveryKindOfExampleComesBack) {
     ToProto(FromProto(example), &again);
     EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(example, again)) << text;
   }
+}
+
+TEST(ConvertTest, AnAnalysisHasWhatItsReportHas) {
+  AnalysisResult result{
+      .plan = {.dataset = {"d", 9}, .base_model = "m", .base_revision = "r", .max_length = 64, .batch_size = 8}};
+  result.plan.validation = DatasetCommit{"v", 2};
+  DatasetReport& report = result.report;
+  report.examples = 9;
+  report.forms[static_cast<size_t>(ExampleKind::kLabelledText)] = 9;
+  report.shared_texts.Add(5);
+  report.first_lengths = TextLengths{.texts = 9, .percentile_99 = 80, .truncated = {1, {4}}, .histogram = {0, 9}};
+  report.labels = LabelBalance{.classes = 2, .largest = "l"};
+  report.findings = {{Severity::kError, "labels", 1, {4}, "Change it."}};
+  v1::DatasetAnalysis analysis;
+  ASSERT_TRUE(ToAnalysis(ToJson(result).dump(), &analysis).ok());
+  const auto expected = Parse<v1::DatasetAnalysis>(R"(
+      dataset: 'datasets/d' dataset_commit: 9 validation_dataset: 'datasets/v' validation_commit: 2
+      base_revision: 'models/m/revisions/r' max_length: 64 batch_size: 8
+      findings { severity: ERROR kind: 'labels' count: 1 commits: 4 advice: 'Change it.' }
+      examples: 9 forms { labelled_texts: 9 } shared_texts { count: 1 commits: 5 }
+      first_lengths { texts: 9 percentile_99: 80 truncated { count: 1 commits: 4 } histogram: 0 histogram: 9 }
+      labels { classes: 2 largest: 'l' })");
+  // Counts of nothing are there, and empty.
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equivalent(expected, WithoutEmpty(analysis)))
+      << analysis.DebugString();
+  EXPECT_FALSE(analysis.has_second_lengths() || analysis.has_scores());
+  EXPECT_FALSE(ToAnalysis("{broken", &analysis).ok());
+}
+
+// Every count of a report reaches the field of its name.
+TEST(ConvertTest, NoCountOfAnAnalysisIsMistakenForAnother) {
+  const nlohmann::json empty = ToJson(AnalysisResult{});
+  int counts = 0;
+  for (const auto& [key, value] : empty["report"].items()) {
+    if (!value.is_object()) continue;
+    nlohmann::json json = empty;
+    json["report"][key] = {{"count", 7}, {"commits", {3}}};
+    v1::DatasetAnalysis analysis;
+    ASSERT_TRUE(ToAnalysis(json.dump(), &analysis).ok()) << key;
+    const auto* const field = v1::DatasetAnalysis::descriptor()->FindFieldByName(key);
+    ASSERT_NE(field, nullptr) << key;
+    const auto& counted =
+        static_cast<const v1::DatasetAnalysis::Counted&>(analysis.GetReflection()->GetMessage(analysis, field));
+    EXPECT_EQ(counted.count(), 7) << key;
+    EXPECT_EQ(counted.commits(0), 3) << key;
+    ++counts;
+  }
+  EXPECT_EQ(counts, 12);
 }
 
 TEST(ConvertTest, APayloadComesBackAndHasALimit) {
@@ -116,8 +178,9 @@ TEST(ConvertTest, EveryTrainingOptionComesOver) {
       "schedule: CONSTANT weight_decay: 0.25 max_gradient_norm: 2.5 max_length: 96 seed: 5 order: GIVEN "
       "batch_sampler: BALANCED texts_per_class: 6 mixing: SUM validation_fraction: 0.125 evaluation_steps: 11 "
       "early_stopping_patience: 4 keep: BEST checkpoint_steps: 13 freeze_embeddings: true freeze_layers: 2 "
-      "layer_decay: 0.75 precision: BFLOAT16 lora { rank: 8 alpha: 4 dropout: 0.5 } }");
-  EXPECT_EQ(request.options().GetDescriptor()->field_count(), 25) << "a field that is new belongs into this test";
+      "layer_decay: 0.75 precision: BFLOAT16 lora { rank: 8 alpha: 4 dropout: 0.5 } "
+      "mining { options { negatives: 3 max_rank: 50 margin: 0.25 sampling: RANDOM } refresh_epochs: 2 } }");
+  EXPECT_EQ(request.options().GetDescriptor()->field_count(), 26) << "a field that is new belongs into this test";
   const nlohmann::json json = ToJson(ToTrainerOptions(request));
   const nlohmann::json wanted = nlohmann::json::parse(
       R"({"batch_size": 64, "micro_batch_size": 8, "epochs": 3, "max_steps": 77, "learning_rate": 0.5,
@@ -125,8 +188,18 @@ TEST(ConvertTest, EveryTrainingOptionComesOver) {
           "order": 2, "batch_sampler": 3, "texts_per_class": 6, "mixing": 2, "validation_fraction": 0.125,
           "evaluation_steps": 11, "early_stopping_patience": 4, "keep": 1, "checkpoint_steps": 13,
           "freeze_embeddings": true, "freeze_layers": 2, "layer_decay": 0.75, "precision": 2,
-          "lora": {"rank": 8, "alpha": 4.0, "dropout": 0.5}})");
+          "lora": {"rank": 8, "alpha": 4.0, "dropout": 0.5},
+          "mining": {"options": {"negatives": 3, "min_rank": 1, "max_rank": 50, "margin": 0.25, "sampling": 2, "seed": 42},
+                     "refresh_epochs": 2}})");
   for (const auto& [key, value] : wanted.items()) EXPECT_EQ(json.value(key, nlohmann::json()), value) << key;
+}
+
+TEST(ConvertTest, MiningIsOnWhenItsMessageIsThere) {
+  EXPECT_FALSE(ToTrainerOptions(Parse<v1::TrainRequest>("options { }")).mining.has_value());
+  const auto options = ToTrainerOptions(Parse<v1::TrainRequest>("options { mining { } }"));
+  ASSERT_TRUE(options.mining.has_value());
+  EXPECT_EQ(options.mining->refresh_epochs, 1);
+  EXPECT_EQ(ToJson(options.mining->options), ToJson(NegativeMiningOptions()));
 }
 
 TEST(ConvertTest, ASmallBatchHasFewerTextsPerClassUnlessToldOtherwise) {
@@ -187,6 +260,47 @@ TEST(ConvertTest, AValidationEventHasTheMetricsOfItsForm) {
                 .best_f1_threshold(),
             0.3);
   EXPECT_EQ(validation({{"knn_accuracy", 0.5}, {"texts", 9}}).metrics().classes().texts(), 9);
+}
+
+TEST(ConvertTest, AComparisonHasItsMetricsWithIntervalsAndTheQueriesThatChanged) {
+  TrainingComparison comparison{.step = 40, .before = {}, .after = {}};
+  comparison.before.loss = 2;
+  comparison.after.metrics.retrieval = RetrievalMetrics{.ndcg_at_10 = 0.75, .queries = 3};
+  comparison.metrics = {{"ndcg_at_10", {{0.5, 0.4, 0.6}, {0.75, 0.7, 0.8}, {0.25, 0.2, 0.3}}}, {"map", {}}};
+  comparison.changes.fell = {{"lost", 1, 0.5}};
+  comparison.changes.rose = {{"gained", 0, 1}, {"too", 0, 0.5}};
+  nlohmann::json event = ToJson(comparison);
+  event["type"] = "comparison";
+  event["sequence"] = 9;
+  v1::JobEvent message;
+  ToProto(event, 0, &message);
+  EXPECT_EQ(message.sequence(), 9);
+  const v1::TrainingComparison& out = message.comparison();
+  EXPECT_EQ(out.step(), 40);
+  EXPECT_EQ(out.before().loss(), 2);
+  EXPECT_EQ(out.after().retrieval().ndcg_at_10(), 0.75);
+  ASSERT_EQ(out.metrics_size(), 2);
+  EXPECT_EQ(out.metrics(0).name(), "ndcg_at_10");
+  EXPECT_EQ(out.metrics(0).before().lower(), 0.4);
+  EXPECT_EQ(out.metrics(0).after().value(), 0.75);
+  EXPECT_EQ(out.metrics(0).difference().upper(), 0.3);
+  ASSERT_EQ(out.fell_size(), 1);
+  EXPECT_EQ(out.fell(0).text(), "lost");
+  EXPECT_EQ(out.fell(0).after(), 0.5);
+  EXPECT_EQ(out.rose_size(), 2);
+  event.erase("metrics");
+  ToProto(event, 0, &message);
+  EXPECT_TRUE(message.has_comparison()) << "a damaged one is still an event";
+}
+
+TEST(ConvertTest, AStepHasItsObjectiveWhereSeveralTakeTurns) {
+  v1::JobEvent event;
+  ToProto({{"type", "step"}, {"step", 2}, {"objective", 0}}, 0, &event);
+  EXPECT_TRUE(event.step().has_objective());
+  EXPECT_EQ(event.step().objective(), 0);
+  event.Clear();
+  ToProto({{"type", "step"}, {"step", 2}}, 0, &event);
+  EXPECT_FALSE(event.step().has_objective());
 }
 
 TEST(ConvertTest, AHeartbeatRepeatsTheLastSequence) {

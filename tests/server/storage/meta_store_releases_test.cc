@@ -223,7 +223,9 @@ TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
     SQLite::Database first_format(File("meta.db").string(), SQLite::OPEN_READWRITE);
     first_format.exec(
         "ALTER TABLE releases DROP COLUMN gate; ALTER TABLE jobs DROP COLUMN datasets;"
-        "ALTER TABLE revisions DROP COLUMN sources; PRAGMA user_version = 1");
+        "ALTER TABLE revisions DROP COLUMN comparison; ALTER TABLE revisions DROP COLUMN sources;"
+        "ALTER TABLE jobs DROP COLUMN collection;"
+        "ALTER TABLE jobs DROP COLUMN target_dataset; ALTER TABLE jobs DROP COLUMN result; PRAGMA user_version = 1");
   }
   Reopen();
   EXPECT_EQ(StateOf("a"), ReleaseState::kReady);

@@ -162,7 +162,9 @@ TEST_F(MetaStoreTest, ADatabaseOfTheFormatBeforeKeepsItsExamplesAndJobs) {
     SQLite::Database file(File("meta.db").string(), SQLite::OPEN_READWRITE);
     file.exec(
         "ALTER TABLE jobs DROP COLUMN datasets; ALTER TABLE revisions DROP COLUMN sources;"
-        "PRAGMA user_version = 2");
+        "ALTER TABLE revisions DROP COLUMN comparison;"
+        "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
+        "ALTER TABLE jobs DROP COLUMN result; PRAGMA user_version = 2");
   }
   Reopen();
   EXPECT_EQ(store_->ReadExamples("t", "d", 0, 9, 9, 1 << 20)->at(0).example.anchor, "a");
@@ -182,9 +184,12 @@ TEST_F(MetaStoreTest, ARevisionComesBackWithItsSourcesAndValidation) {
   revision.validation.emplace().loss = 0.5;
   revision.validation->metrics.similarity = SimilarityMetrics{0.25, 0.125};
   revision.validation->metrics.uniformity = -2.5;
+  revision.comparison = TrainingComparison{.step = 9, .before = {}, .after = *revision.validation};
+  revision.comparison->metrics = {{"spearman", {{0.125, 0, 0.5}, {0.25, 0, 0.5}, {0.125, -0.5, 0.5}}}};
   ASSERT_TRUE(store_->AddModelRevision(revision).ok());
   Reopen();
   const ModelRevisionRecord read = store_->GetModelRevision("t", "m", "r").value();
+  EXPECT_EQ(ToJson(*read.comparison), ToJson(*revision.comparison));
   EXPECT_EQ(read.sources, revision.sources);
   EXPECT_EQ(ToJson(*read.validation), ToJson(*revision.validation));
 }

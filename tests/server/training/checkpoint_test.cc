@@ -42,7 +42,7 @@ TrainerState State(int64_t step, int64_t best_step = 0) {
       .step = step, .epoch = 2, .position = step + 1, .validated_step = step - 1, .validations_since_best = 2};
   ValidationResult result{.loss = 0.5};
   result.metrics.retrieval = RetrievalMetrics{.ndcg_at_10 = 0.75, .queries = 3};
-  if (best_step > 0) state.best = BestWeights{best_step, result, true};
+  if (best_step > 0) state.best = BestWeights{best_step, {result, {{"cosine", {0.25, 1.0 / 3}}}}, true};
   return state;
 }
 
@@ -61,7 +61,8 @@ TEST_F(CheckpointTest, StateWeightsAndOptimizerComeBack) {
   EXPECT_EQ((*found)->state.validations_since_best, 2);
   ASSERT_TRUE((*found)->state.best.has_value());
   EXPECT_EQ((*found)->state.best->step, 3);
-  EXPECT_EQ((*found)->state.best->validation.metrics.retrieval->ndcg_at_10, 0.75);
+  EXPECT_EQ((*found)->state.best->validation.result.metrics.retrieval->ndcg_at_10, 0.75);
+  EXPECT_EQ((*found)->state.best->validation.values.at("cosine"), (std::vector<double>{0.25, 1.0 / 3}));
   EXPECT_TRUE(optimizer_->Load((*found)->optimizer_file()).ok());
   const auto loaded = TextModel::Load((*found)->model_directory());
   ASSERT_TRUE(loaded.ok()) << loaded.status();

@@ -14,6 +14,8 @@
 
 #include "server/base/files.h"
 #include "server/base/random.h"
+#include "server/training/job_examples.h"
+#include "server/training/mined_negatives.h"
 #include "server/training/trainer.h"
 #include "tests/server/training/every_loss.h"
 #include "tests/server/training/job.h"
@@ -183,6 +185,78 @@ TEST(ResumeLoraTest, StoppedRunOfAdaptersGoesOnAsIfNothingHadHappened) {
     ASSERT_EQ(RunHere(stopped), TrainerOutcome::kDone);
     ExpectSameRun(stopped, whole);
   }
+}
+
+// Mining before each epoch of 8 steps.
+TrainerOptions MiningOptions(const LossOptions& loss) {
+  TrainerOptions options = QuickOptions();
+  options.objectives = {{loss}};
+  options.epochs = 4;
+  options.checkpoint_steps = 3;
+  options.mining = {.options = {.negatives = 3, .max_rank = 20, .sampling = NegativeMiningOptions::Sampling::kRandom}};
+  return options;
+}
+
+TEST(ResumeMiningTest, StoppedRunGoesOnAsIfNothingHadHappened) {
+  for (const char* const name : {"InfoNce", "NtXent", "TripletExplicit"}) {
+    for (const bool lora : {false, true}) {
+      TrainerOptions options = MiningOptions(Named(name).loss);
+      if (lora) options.lora = {.rank = 4};
+      const Job whole("mining_whole", options), stopped("mining_stopped", options);
+      ASSERT_EQ(RunHere(whole), TrainerOutcome::kDone);
+      for (const int64_t step : {4, 15}) RunHereUntil(stopped, step);
+      ASSERT_EQ(RunHere(stopped), TrainerOutcome::kDone);
+      ExpectSameRun(stopped, whole);
+    }
+  }
+}
+
+// Kills the program as soon as the file of an epoch's negatives is there. Whether it was before the epoch's first step.
+bool KillAfterMining(const Job& job, int64_t epoch, int64_t steps_before) {
+  const auto file = job.directory / (kNegativesPrefix + std::to_string(epoch));
+  const pid_t pid = job.Start();
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!std::filesystem::exists(file) && std::chrono::steady_clock::now() < give_up) {
+  }
+  kill(pid, SIGKILL);
+  Job::Wait(pid);
+  return std::filesystem::exists(file) && job.EventsOf("step").size() == static_cast<size_t>(steps_before);
+}
+
+TEST(ResumeMiningTest, ProgramKilledBetweenMiningAndTheFirstStepGoesOnAsIfNothingHadHappened) {
+  const TrainerOptions options = MiningOptions(Named("InfoNce").loss);
+  const Job whole("mining_undisturbed", options);
+  ASSERT_EQ(whole.Run(), kTrainerDone);
+  for (const int64_t epoch : {0, 2}) {
+    std::optional<Job> killed;
+    // A step takes less than a hundredth of a second: on a busy machine the kill may come too late, then once more.
+    for (int attempt = 0; attempt < 30; ++attempt) {
+      killed.emplace("mining_killed", options);
+      if (KillAfterMining(*killed, epoch, 8 * epoch)) break;
+    }
+    ASSERT_EQ(killed->EventsOf("step").size(), static_cast<size_t>(8 * epoch));
+    const auto file = killed->directory / (kNegativesPrefix + std::to_string(epoch));
+    ASSERT_TRUE(std::filesystem::exists(file));
+    ASSERT_EQ(killed->Run(), kTrainerDone);
+    ExpectSameRun(*killed, whole);
+    for (const nlohmann::json& event : killed->EventsOf("message")) {
+      EXPECT_EQ(event["text"].get<std::string>().find("mined again"), std::string::npos) << event;
+    }
+  }
+}
+
+TEST(ResumeMiningTest, TheNegativesOfTheFileAreThoseThatAreTrainedOn) {
+  const TrainerOptions options = MiningOptions(Named("InfoNce").loss);
+  const Job whole("mining_own", options), other("mining_other", options);
+  ASSERT_EQ(RunHere(whole), TrainerOutcome::kDone);
+  const auto examples = ReadJobExamples(other.directory, options);
+  ASSERT_TRUE(examples.ok()) << examples.status();
+  MinedNegatives none(1);
+  for (int64_t i = 0; i < examples->training[0].size(); ++i) none[0].Add({});
+  const auto file = MinedNegativesFile(other.directory, 0);
+  ASSERT_TRUE(SaveMinedNegatives(file, 0, ChecksumOf(examples->texts), none).ok());
+  ASSERT_EQ(RunHere(other), TrainerOutcome::kDone);
+  EXPECT_NE(other.Losses().at(1), whole.Losses().at(1));
 }
 
 TEST(ResumeMixedTest, KilledProgramGoesOnAsIfNothingHadHappened) {

@@ -1,6 +1,7 @@
 #include "server/training/validation.h"
 
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,13 @@ class ValidatorTest : public testing::Test {
 
   absl::StatusOr<ValidationResult> Run(const LossOptions& loss = {},
                                        const std::function<absl::Status(int64_t, int64_t)>& proceed = GoOn) {
+    absl::StatusOr<ValidationOutcomes> outcomes = RunWithOutcomes(loss, proceed);
+    if (!outcomes.ok()) return outcomes.status();
+    return outcomes->result;
+  }
+
+  absl::StatusOr<ValidationOutcomes> RunWithOutcomes(
+      const LossOptions& loss = {}, const std::function<absl::Status(int64_t, int64_t)>& proceed = GoOn) {
     const ExampleSet* const sets[] = {&set_};
     auto tokens = TokenCache::Make(texts_, sets, model_->tokenizer(), model_->contract(), 64, GoOn);
     if (!tokens.ok()) return tokens.status();
@@ -169,6 +177,46 @@ TEST_F(ValidatorTest, TextsHaveLossAndUniformityOnly) {
   EXPECT_LT(*result->metrics.uniformity, 0);
   EXPECT_FALSE(result->metrics.alignment.has_value());
   EXPECT_EQ(result->metrics.score(), 0);
+}
+
+double MeanOf(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+TEST_F(ValidatorTest, TheOutcomesOfTheQueriesStandBehindTheMeans) {
+  for (const char* text : {"bird", "search index", "music video", "bird", "letter"})
+    Add(text, {"the code of a " + std::string(text)}, {text});
+  const auto outcomes = RunWithOutcomes();
+  ASSERT_TRUE(outcomes.ok()) << outcomes.status();
+  const RetrievalMetrics& metrics = *outcomes->result.metrics.retrieval;
+  const std::pair<const char*, double> means[] = {{"ndcg_at_10", metrics.ndcg_at_10},
+                                                  {"recall_at_10", metrics.recall_at_10},
+                                                  {"mrr_at_10", metrics.mrr_at_10},
+                                                  {"recall_at_1", metrics.recall_at_1},
+                                                  {"map", *metrics.map}};
+  EXPECT_EQ(outcomes->values.size(), std::size(means));
+  for (const auto& [name, mean] : means) {
+    ASSERT_EQ(outcomes->values.at(name).size(), 4u) << name;
+    EXPECT_NEAR(MeanOf(outcomes->values.at(name)), mean, 1e-12) << name;
+  }
+}
+
+TEST_F(ValidatorTest, TheOutcomesOfPairsAreCosinesAndThoseOfTextsAreHits) {
+  set_.form = ExampleForm::kScoredPair;
+  Add("search index", {"search index"}).score = 1;
+  Add("music video", {"letter"}).score = 0;
+  const auto pairs = RunWithOutcomes();
+  ASSERT_TRUE(pairs.ok()) << pairs.status();
+  ASSERT_EQ(pairs->values.at("cosine").size(), 2u);
+  EXPECT_NEAR(pairs->values.at("cosine")[0], 1, 1e-6);
+  EXPECT_LT(pairs->values.at("cosine")[1], 0.999);
+  set_ = {.form = ExampleForm::kLabelledText, .examples = {}};
+  for (const char* text : {"bird", "bird bird", "search index", "a search index"}) Add(text, {}).label = text[0] == 'b';
+  set_.examples[3].label = 2;
+  const auto texts = RunWithOutcomes();
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  EXPECT_EQ(texts->values.at("knn_accuracy"), (std::vector<double>{1, 1, 0, 0}));
+  EXPECT_EQ(texts->result.metrics.classes->knn_accuracy, 0.5);
 }
 
 TEST_F(ValidatorTest, EveryRunMeasuresTheSame) {

@@ -24,7 +24,7 @@ def options(setting, examples, seed, base, threads):
             "batch_size": setting.batch_size, "epochs": 1, "learning_rate": setting.learning_rate,
             "warmup_steps": setting.warmup_steps(examples), "schedule": LINEAR, "weight_decay": WEIGHT_DECAY,
             "max_gradient_norm": MAX_GRADIENT_NORM, "max_length": setting.max_length, "seed": seed, "order": GIVEN,
-            "batch_sampler": PLAIN, "validation_fraction": 0.0, "checkpoint_steps": 10_000, "threads": threads}
+            "batch_sampler": PLAIN, "validation_fraction": 0.0, "checkpoint_steps": 10_000, "threads": threads} | setting.options
 
 
 def train(trainer, setting, examples, seed, base, threads, job):
