@@ -32,6 +32,7 @@ JobEventFact FactOf(const v1::JobEvent& event) {
       return {.kind = "comparison", .step = event.comparison().step(), .loss = event.comparison().after().loss()};
     case v1::JobEvent::kMessage:
       return {.kind = "message", .text = event.message().text()};
+    case v1::JobEvent::kProgress:  // Of jobs in tandemd, which this life has none of.
     case v1::JobEvent::kHeartbeat:
     case v1::JobEvent::EVENT_NOT_SET:
       break;
