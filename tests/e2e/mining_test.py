@@ -44,7 +44,7 @@ class MiningTest(unittest.TestCase):
         cls.connect()
         cls.add_pairs("faq", PAIRS)
         cls.add_pairs("many", [(f"my {i} {PAIRS[i % 60][0]}", PAIRS[i % 60][1]) for i in range(MANY)])
-        for collection in ("answers", "quick"):
+        for collection in ("answers", "others"):
             cls.collections.CreateCollection(collection_pb2.CreateCollectionRequest(collection_id=collection), timeout=10)
             cls.collections.UpsertDocuments(collection_pb2.UpsertDocumentsRequest(
                 collection=f"collections/{collection}",
@@ -107,13 +107,13 @@ class MiningTest(unittest.TestCase):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             state = self.jobs.GetJob(job_pb2.GetJobRequest(name=job.name), timeout=10)
-            if state.state == job_pb2.Job.RUNNING and state.step > 0:
+            if state.state == job_pb2.Job.RUNNING:
                 return True
             time.sleep(0.02)
         return False
 
     def mine_many(self, target):
-        request = training_pb2.MineNegativesRequest(dataset="datasets/many", collection="collections/quick",
+        request = training_pb2.MineNegativesRequest(dataset="datasets/many", collection="collections/others",
                                                     target_dataset=f"datasets/{target}")
         job = self.training.MineNegatives(request, timeout=60)
         self.assertTrue(self.is_running(job), job)
@@ -122,7 +122,7 @@ class MiningTest(unittest.TestCase):
     def check_many(self, job, dataset, attempts):
         _, done = self.watch(job)
         self.assertEqual(done.state, job_pb2.Job.SUCCEEDED, done)
-        self.assertIn(done.attempt, (1, attempts))  # 1: it was over before the server stopped.
+        self.assertEqual(done.attempt, attempts)
         pairs = self.examples(dataset)
         self.assertEqual([pair.anchor for pair in pairs], [f"my {i} {PAIRS[i % 60][0]}" for i in range(MANY)])
         self.assertEqual(sum(len(pair.negatives) for pair in pairs), done.mining.negatives)
@@ -195,16 +195,14 @@ class MiningTest(unittest.TestCase):
         self.assertAlmostEqual(result.mean_negative_score, sum(negative_scores) / negatives, delta=TOLERANCE)
 
     def test_cancel_stop_and_kill_while_a_job_runs(self):
-        self.go_live("quick", "tiny")
+        self.go_live("others", "minilm")  # Takes seconds for so many anchors: the calls below come while it runs.
         job = self.mine_many("cancelled")
         self.assert_refused(grpc.StatusCode.FAILED_PRECONDITION, self.datasets.DeleteDataset,
                             dataset_pb2.DeleteDatasetRequest(name="datasets/many"))
         self.assert_refused(grpc.StatusCode.FAILED_PRECONDITION, self.collections.DeleteCollection,
-                            collection_pb2.DeleteCollectionRequest(name="collections/quick"))
+                            collection_pb2.DeleteCollectionRequest(name="collections/others"))
         self.jobs.CancelJob(job_pb2.CancelJobRequest(name=job.name), timeout=10)
         _, done = self.watch(job)
-        if done.state == job_pb2.Job.SUCCEEDED:
-            return  # It was over before the call came; mining_job_test cancels at every point.
         self.assertEqual(done.state, job_pb2.Job.CANCELLED)
         self.assert_refused(grpc.StatusCode.NOT_FOUND, self.datasets.GetDataset,
                             dataset_pb2.GetDatasetRequest(name="datasets/cancelled"))
