@@ -266,8 +266,8 @@ std::vector<report::Fact> DescribeOptions(absl::string_view options_json) {
   return facts;
 }
 
-absl::StatusOr<report::TrainingReport> CollectTrainingReport(const Client& client, absl::string_view name,
-                                                             size_t texts, const Analyse& analyse) {
+absl::StatusOr<report::TrainingReport> CollectTrainingReport(const Client& client, absl::string_view name, size_t texts,
+                                                             const Analyse& analyse) {
   absl::StatusOr<v1::Job> job = client.jobs.Get(name);
   if (!job.ok()) return job.status();
   if (job->kind() != v1::Job::TRAIN) {

@@ -89,8 +89,9 @@ class MetaStore {
   // One transaction: the revision becomes visible and the job kSucceeded together.
   absl::Status FinishTraining(const JobRecord& job, const ModelRevisionRecord& revision);
   // One transaction: appends to the job's target_dataset, which it makes when it is not there, and stores what `result`
-  // says for the last commit as the job's result. So a job that is begun again sees what it has appended. CANCELLED when
-  // the job is to be cancelled and has no result yet; FAILED_PRECONDITION unless it is RUNNING. Returns the last commit.
+  // says for the last commit as the job's result. So a job that is begun again sees what it has appended. CANCELLED
+  // when the job is to be cancelled and has no result yet; FAILED_PRECONDITION unless it is RUNNING. Returns the last
+  // commit.
   absl::StatusOr<int64_t> AppendJobExamples(const JobRecord& job, const std::vector<Example>& examples,
                                             const std::function<std::string(int64_t last_commit)>& result);
   // One transaction: UpdateJob with the result.
@@ -130,8 +131,8 @@ class MetaStore {
   // PromoteRelease leads. A previous release that becomes kRetired leaves the collection's previous_release.
   absl::Status UpdateRelease(const ReleaseRecord& release);
   // One transaction: `release` becomes kLive, the collection's live one kPrevious (and its previous one, if another,
-  // kRetired), etag grows, `gate` (when it was asked) and request stored. ABORTED when `etag` is set and stale. Returns the new
-  // collection row.
+  // kRetired), etag grows, `gate` (when it was asked) and request stored. ABORTED when `etag` is set and stale. Returns
+  // the new collection row.
   absl::StatusOr<CollectionRecord> PromoteRelease(std::string_view tenant, std::string_view collection,
                                                   std::string_view release, std::optional<int64_t> etag,
                                                   const std::optional<GateReport>& gate, const Request* request);

@@ -6,9 +6,9 @@
 // (objective_plan.h), dropout masks from (seed, step, objective, example, place of the text in its example), so a run
 // that was killed and started again has the same loss at every step as one that was not.
 //
-// Where negatives are mined during training (hard_negatives.h), they were published before the first step of their epoch.
-// They take no part in which examples make a batch, so that all steps are counted before any is mined; what of them a
-// batch leaves out follows from its examples.
+// Where negatives are mined during training (hard_negatives.h), they were published before the first step of their
+// epoch. They take no part in which examples make a batch, so that all steps are counted before any is mined; what of
+// them a batch leaves out follows from its examples.
 //
 // Order at the end of a step: event "step"; when due, validation, best weights, event "validation"; when due,
 // checkpoint, event "checkpoint". A checkpoint of a step that is due for validation and lacks it is validated after

@@ -204,7 +204,8 @@ void AddMineNegatives(Cases* cases) {
   for (const char* bad : {"", "c", "datasets/c", "collections/", "collections/C"}) {
     cases->push_back({method, {kDataset + ("collection: \"" + std::string(bad) + "\"")}, "collection", ""});
   }
-  for (const char* bad : {"0", "-1", "99999"}) add(kDataset + ("dataset_commit: " + std::string(bad)), "dataset_commit");
+  for (const char* bad : {"0", "-1", "99999"})
+    add(kDataset + ("dataset_commit: " + std::string(bad)), "dataset_commit");
   for (const char* bad : {"d", "datasets/d", "collections/d", "datasets/../d"}) {
     add(kDataset + ("target_dataset: \"" + std::string(bad) + "\""), "target_dataset");
   }

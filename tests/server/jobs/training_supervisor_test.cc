@@ -14,7 +14,8 @@ class TrainingSupervisorTest : public TrainingJobsFixture {
  protected:
   void SetUp() override {
     TrainingJobsFixture::SetUp();
-    jobs_ = std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);  // Takes jobs, does not start them.
+    jobs_ =
+        std::make_unique<TrainingJobs>(OptionsFor(data_), store_.get(), bodies_);  // Takes jobs, does not start them.
   }
 };
 
