@@ -11,6 +11,7 @@
 #include "server/rpc/model_names.h"
 #include "server/rpc/names.h"
 #include "server/rpc/paging.h"
+#include "server/rpc/submit_job.h"
 
 namespace tandem {
 
@@ -131,19 +132,12 @@ absl::Status DatasetService::ListExamples(const Call& call, const v1::ListExampl
 
 absl::Status DatasetService::AnalyzeDataset(const Call& call, const v1::AnalyzeDatasetRequest& request,
                                             v1::Job* response) {
-  Idempotency idempotency(call, "AnalyzeDataset", request);
-  ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
-  JobRecord job;
-  if (answer) {
-    ASSIGN_OR_RETURN(const std::string id, ParseJob("request_id", *answer));
-    ASSIGN_OR_RETURN(job, rooms_.meta->GetJob(call.tenant, id));
-  } else {
+  const auto submit = [&](const MetaStore::Request* answer) -> absl::StatusOr<JobRecord> {
     ASSIGN_OR_RETURN(const AnalysisRequest wanted, ToAnalysisRequest(call, request));
     ASSIGN_OR_RETURN(const AnalysisPlan plan, PlanAnalysis(wanted, rooms_.meta));
-    ASSIGN_OR_RETURN(job, rooms_.jobs->Submit(AnalysisJob(call.tenant, plan), idempotency.Answer("")));
-  }
-  ToProto(job, JobProgress{}, response);
-  return absl::OkStatus();
+    return rooms_.jobs->Submit(AnalysisJob(call.tenant, plan), answer);
+  };
+  return SubmitJob(call, "AnalyzeDataset", request, rooms_.meta, submit, response);
 }
 
 absl::StatusOr<AnalysisRequest> DatasetService::ToAnalysisRequest(const Call& call,

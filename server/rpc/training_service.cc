@@ -1,9 +1,9 @@
 #include "server/rpc/training_service.h"
 
 #include "server/rpc/convert.h"
-#include "server/rpc/idempotency.h"
 #include "server/rpc/model_names.h"
 #include "server/rpc/names.h"
+#include "server/rpc/submit_job.h"
 #include "server/rpc/validate.h"
 
 namespace tandem {
@@ -26,20 +26,13 @@ TrainingService::TrainingService(const Rooms& rooms) : RpcService("TrainingServi
 }
 
 absl::Status TrainingService::Train(const Call& call, const v1::TrainRequest& request, v1::Job* response) {
-  Idempotency idempotency(call, "Train", request);
-  ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
-  JobRecord job;
-  if (answer) {
-    ASSIGN_OR_RETURN(const std::string id, ParseJob("request_id", *answer));
-    ASSIGN_OR_RETURN(job, rooms_.meta->GetJob(call.tenant, id));
-  } else {
+  const auto submit = [&](const MetaStore::Request* answer) -> absl::StatusOr<JobRecord> {
     ASSIGN_OR_RETURN(const TrainingJobRequest wanted, ToJobRequest(call, request));
-    absl::StatusOr<JobRecord> submitted = rooms_.jobs->Submit(wanted, idempotency.Answer(""));
-    if (!submitted.ok()) return InObjective(request, submitted.status());
-    job = *std::move(submitted);
-  }
-  ToProto(job, JobProgress{}, response);
-  return absl::OkStatus();
+    absl::StatusOr<JobRecord> job = rooms_.jobs->Submit(wanted, answer);
+    if (!job.ok()) return InObjective(request, job.status());
+    return job;
+  };
+  return SubmitJob(call, "Train", request, rooms_.meta, submit, response);
 }
 
 absl::Status TrainingService::EstimateTraining(const Call& call, const v1::TrainRequest& request,
@@ -75,19 +68,12 @@ absl::StatusOr<TrainingJobRequest> TrainingService::ToJobRequest(const Call& cal
 
 absl::Status TrainingService::MineNegatives(const Call& call, const v1::MineNegativesRequest& request,
                                             v1::Job* response) {
-  Idempotency idempotency(call, "MineNegatives", request);
-  ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
-  JobRecord job;
-  if (answer) {
-    ASSIGN_OR_RETURN(const std::string id, ParseJob("request_id", *answer));
-    ASSIGN_OR_RETURN(job, rooms_.meta->GetJob(call.tenant, id));
-  } else {
+  const auto submit = [&](const MetaStore::Request* answer) -> absl::StatusOr<JobRecord> {
     ASSIGN_OR_RETURN(const MiningRequest wanted, ToMiningRequest(call, request));
     ASSIGN_OR_RETURN(const JobRecord planned, PlanMining(wanted, rooms_.meta, rooms_.collections));
-    ASSIGN_OR_RETURN(job, rooms_.jobs->Submit(planned, idempotency.Answer("")));
-  }
-  ToProto(job, JobProgress{}, response);
-  return absl::OkStatus();
+    return rooms_.jobs->Submit(planned, answer);
+  };
+  return SubmitJob(call, "MineNegatives", request, rooms_.meta, submit, response);
 }
 
 absl::StatusOr<MiningRequest> TrainingService::ToMiningRequest(const Call& call,
