@@ -21,33 +21,42 @@ absl::Status CheckSearch(std::span<const float> query, const VectorSearch& searc
   return CheckVectors(query, 1, dimensions);
 }
 
-// How many candidates the graph is asked for so that about `ef` of them are not hidden.
-int64_t WidenedEf(const IndexState& state, uint32_t live, const VectorSearch& search) {
-  const int64_t ef = std::max<int64_t>(search.ef_search.value_or(state.options.hnsw_ef_search), search.k);
-  return (ef * state.sealed_count() + live - 1) / live;
+// Offers all rows that may be found.
+void ScanFindable(std::span<const float> query, const RowRange& rows, const Roaring& hidden, const Roaring64Map* only,
+                  TopHits* top) {
+  if (only == nullptr) {
+    ScanRows(query, rows, &hidden, top);
+  } else {
+    ScoreRows(query, rows, RowsWithLabels(rows, *only, hidden), top);
+  }
 }
 
 // The sealed rows that are offered to `top`: all when a scan is asked for or is no dearer than walking the graph,
-// otherwise those the graph finds. A graph that finds fewer than there are (tombstones can cut it) is not believed.
+// otherwise those the graph finds. A graph that finds fewer than there may be (tombstones and filters can cut it) is
+// not believed.
 absl::Status SearchSealed(const IndexState& state, std::span<const float> query, const VectorSearch& search,
                           const Roaring& hidden, TopHits* top) {
-  const uint32_t live = state.sealed_count() - static_cast<uint32_t>(hidden.cardinality());
+  int64_t live = state.sealed_count() - static_cast<int64_t>(hidden.cardinality());
+  // Labels that the index does not have count, too: telling them apart would cost as much as a scan.
+  if (search.only != nullptr) live = std::min(live, static_cast<int64_t>(search.only->cardinality()));
   if (live == 0) return absl::OkStatus();
   const RowRange rows = state.sealed->rows();
   if (state.sealed->options().kind == VectorIndexKind::kHnsw && !search.exact) {
-    const int64_t ef = WidenedEf(state, live, search);
+    // So many candidates that about ef of them may be found.
+    const int64_t ef = std::max<int64_t>(search.ef_search.value_or(state.options.hnsw_ef_search), search.k);
+    const int64_t widened = (ef * state.sealed_count() + live - 1) / live;
     const int wanted = static_cast<int>(std::min<int64_t>(search.k, live));
-    // A walk of ef steps scores at most ef times the 2 M links of a row.
-    if (ef * state.options.hnsw_m < state.sealed_count()) {
+    // A walk of so many steps scores at most as many times the 2 M links of a row.
+    if (widened * state.options.hnsw_m < (search.only == nullptr ? int64_t{state.sealed_count()} : live)) {
       ASSIGN_OR_RETURN(const std::vector<int64_t> found,
-                       state.sealed->WalkGraph(query, wanted, static_cast<int>(ef), &hidden));
+                       state.sealed->WalkGraph(query, wanted, static_cast<int>(widened), hidden, search.only));
       if (static_cast<int>(found.size()) >= wanted) {
         ScoreRows(query, rows, found, top);
         return absl::OkStatus();
       }
     }
   }
-  ScanRows(query, rows, &hidden, top);
+  ScanFindable(query, rows, hidden, search.only, top);
   return absl::OkStatus();
 }
 
@@ -149,7 +158,7 @@ absl::StatusOr<std::vector<ScoredLabel>> IndexSnapshot::Search(std::span<const f
   RETURN_IF_ERROR(
       SearchSealed(rep_->state, prepared, search, sealed_hidden ? *sealed_hidden : *rep_->state.sealed_hidden, &top));
   for (const RowRange& range : rep_->state.fresh.Ranges()) {
-    ScanRows(prepared, range, fresh_hidden ? &*fresh_hidden : rep_->state.fresh_hidden.get(), &top);
+    ScanFindable(prepared, range, fresh_hidden ? *fresh_hidden : *rep_->state.fresh_hidden, search.only, &top);
   }
   std::vector<ScoredLabel> hits = top.TakeBestFirst();
   if (search.min_score.has_value()) {

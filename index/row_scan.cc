@@ -17,6 +17,18 @@ void ScoreRow(std::span<const float> query, const RowRange& rows, uint32_t row, 
   top->Offer(rows.labels[row], faiss::fvec_inner_product(query.data(), vector, query.size()));
 }
 
+// The first of labels[from .. count) that is not below `label`. Both are walked upwards, so the wanted place is mostly
+// near: steps that double, then halving.
+uint32_t Gallop(const int64_t* labels, uint32_t from, uint32_t count, int64_t label) {
+  uint64_t step = 1, low = from;
+  while (low + step < count && labels[low + step] < label) {
+    low += step;
+    step *= 2;
+  }
+  const int64_t* const last = labels + std::min<uint64_t>(low + step, count);
+  return static_cast<uint32_t>(std::lower_bound(labels + low, last, label) - labels);
+}
+
 }  // namespace
 
 void TopHits::Offer(int64_t label, float score) {
@@ -50,6 +62,21 @@ void ScanRows(std::span<const float> query, const RowRange& rows, const Roaring*
     }
   }
   for (; position < end; ++position) ScoreRow(query, rows, position - rows.first_position, top);
+}
+
+std::vector<int64_t> RowsWithLabels(const RowRange& rows, const Roaring64Map& labels, const Roaring& hidden) {
+  std::vector<int64_t> found;
+  if (rows.count == 0 || labels.isEmpty()) return found;
+  auto label = labels.begin();
+  const auto end = labels.end();
+  if (!label.move(static_cast<uint64_t>(rows.labels[0]))) return found;
+  for (uint32_t row = 0; label != end; ++label) {
+    const auto wanted = static_cast<int64_t>(*label);
+    row = Gallop(rows.labels, row, rows.count, wanted);
+    if (row == rows.count) break;
+    if (rows.labels[row] == wanted && !hidden.contains(rows.first_position + row)) found.push_back(row);
+  }
+  return found;
 }
 
 void ScoreRows(std::span<const float> query, const RowRange& rows, std::span<const int64_t> indexes, TopHits* top) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <roaring/roaring.hh>
+#include <roaring/roaring64map.hh>
 
 #include "index/vector_index.h"
 
@@ -41,6 +42,9 @@ struct RowRange {
 
 // Offers every row whose position is not in `hidden` (nullptr: none is).
 void ScanRows(std::span<const float> query, const RowRange& rows, const Roaring* hidden, TopHits* top);
+
+// The rows (from the range's first) whose label is in `labels` and whose position is not in `hidden`, ascending.
+std::vector<int64_t> RowsWithLabels(const RowRange& rows, const Roaring64Map& labels, const Roaring& hidden);
 
 // Offers the rows at `indexes` (from the range's first row).
 void ScoreRows(std::span<const float> query, const RowRange& rows, std::span<const int64_t> indexes, TopHits* top);

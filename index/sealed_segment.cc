@@ -20,10 +20,16 @@
 namespace tandem {
 namespace {
 
-struct NotHidden : faiss::IDSelector {
-  explicit NotHidden(const Roaring* hidden) : hidden(hidden) {}
-  bool is_member(faiss::idx_t id) const override { return !hidden->contains(static_cast<uint32_t>(id)); }
-  const Roaring* const hidden;
+struct Findable : faiss::IDSelector {
+  Findable(const int64_t* labels, const Roaring& hidden, const Roaring64Map* only)
+      : labels(labels), hidden(hidden), only(only) {}
+  bool is_member(faiss::idx_t row) const override {
+    return !hidden.contains(static_cast<uint32_t>(row)) &&
+           (only == nullptr || only->contains(static_cast<uint64_t>(labels[row])));
+  }
+  const int64_t* const labels;
+  const Roaring& hidden;
+  const Roaring64Map* const only;
 };
 
 // Marks of visited rows, one byte each. Kept per thread: clearing them anew would cost each search a pass over all
@@ -130,7 +136,7 @@ std::optional<uint32_t> SealedSegment::RowOf(int64_t label) const {
 }
 
 absl::StatusOr<std::vector<int64_t>> SealedSegment::WalkGraph(std::span<const float> query, int k, int ef,
-                                                              const Roaring* hidden) const {
+                                                              const Roaring& hidden, const Roaring64Map* only) const {
   std::vector<int64_t> rows(k, -1);
   if (graph_ == nullptr || k == 0) return std::vector<int64_t>();
   // Not IndexHNSW::search, which allocates and clears its marks for every call and looks for OpenMP threads.
@@ -140,10 +146,10 @@ absl::StatusOr<std::vector<int64_t>> SealedSegment::WalkGraph(std::span<const fl
     Handler block(1, distances.data(), rows.data(), k);
     Handler::SingleResultHandler result(block);
     faiss::NegativeDistanceComputer distance(graph_->storage->get_distance_computer());
-    const NotHidden selector(hidden);
+    const Findable selector(this->rows().labels, hidden, only);
     faiss::SearchParametersHNSW parameters;
     parameters.efSearch = ef;
-    if (hidden != nullptr && !hidden->isEmpty()) parameters.sel = const_cast<NotHidden*>(&selector);
+    if (only != nullptr || !hidden.isEmpty()) parameters.sel = const_cast<Findable*>(&selector);
     distance.set_query(query.data());
     result.begin(0);
     graph_->hnsw.search(distance, result, VisitedRows(count()), &parameters);

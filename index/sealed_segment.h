@@ -39,9 +39,10 @@ class SealedSegment {
   std::span<const float> vector(uint32_t row) const;
   std::optional<uint32_t> RowOf(int64_t label) const;
 
-  // kHnsw: about the best k rows that are not hidden, in no order; may be fewer. `query` as the metric wants it.
-  absl::StatusOr<std::vector<int64_t>> WalkGraph(std::span<const float> query, int k, int ef,
-                                                 const Roaring* hidden) const;
+  // kHnsw: about the best k rows that are not hidden and whose label is in `only` (nullptr: any), in no order; may be
+  // fewer. `query` as the metric wants it.
+  absl::StatusOr<std::vector<int64_t>> WalkGraph(std::span<const float> query, int k, int ef, const Roaring& hidden,
+                                                 const Roaring64Map* only) const;
 
  private:
   explicit SealedSegment(const SealedManifest& manifest);

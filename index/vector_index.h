@@ -17,6 +17,8 @@
 #include <span>
 #include <vector>
 
+#include <roaring/roaring64map.hh>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -49,6 +51,8 @@ struct VectorSearch {
   std::optional<int> ef_search;  // kHnsw: this instead of the option.
   bool exact = false;            // Scan all vectors whatever the kind: the reference that recall is measured against.
   std::vector<int64_t> exclude;  // Labels that are not to be found.
+  // The only labels that may be found, whether the index has them or not; nullptr: all. Must outlive the call.
+  const Roaring64Map* only = nullptr;
 };
 
 class IndexSnapshot {
@@ -64,7 +68,8 @@ class IndexSnapshot {
   int64_t memory_bytes() const;
 
   // Best first; ties by smaller label. `query` has `dimensions` floats, all finite; a zero vector is allowed. One
-  // thread. With exact or kFlat never fewer than min(k, size) hits unless min_score cuts.
+  // thread. Whatever the kind never fewer than min(k, n) hits, n the vectors that `only` and `exclude` leave, unless
+  // min_score cuts.
   absl::StatusOr<std::vector<ScoredLabel>> Search(std::span<const float> query, const VectorSearch& search) const;
 
   // The stored vector, alive as long as the snapshot; nullopt when a search cannot find the label.

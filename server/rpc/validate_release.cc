@@ -45,6 +45,11 @@ absl::Status CheckRole(v1::InputRole role) {
 }
 
 absl::Status ValidateIndex(const v1::IndexSpec& index) {
+  constexpr char kNotYet[] = "is not available in this server yet";
+  if (index.has_ivf_flat()) return InvalidField("index.ivf_flat", kNotYet);
+  if (index.has_ivf_pq()) return InvalidField("index.ivf_pq", kNotYet);
+  if (index.has_scalar_quantized()) return InvalidField("index.scalar_quantized", kNotYet);
+  if (index.has_binary()) return InvalidField("index.binary", kNotYet);
   const v1::HnswIndex& hnsw = index.hnsw();
   if (hnsw.has_m()) RETURN_IF_ERROR(CheckRange("index.hnsw.m", hnsw.m(), 4, 128));
   if (hnsw.has_ef_construction()) {

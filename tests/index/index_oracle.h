@@ -39,7 +39,8 @@ class IndexOracle {
       float score = 0;
       for (int i = 0; i < dimensions_; ++i) score += query[i] * vector[i];
       const bool excluded = std::count(search.exclude.begin(), search.exclude.end(), label) > 0;
-      if (!excluded && score >= search.min_score.value_or(-1e30f)) hits.push_back({label, score});
+      const bool selected = search.only == nullptr || search.only->contains(static_cast<uint64_t>(label));
+      if (!excluded && selected && score >= search.min_score.value_or(-1e30f)) hits.push_back({label, score});
     }
     std::stable_sort(hits.begin(), hits.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
     hits.resize(std::min<size_t>(hits.size(), search.k));

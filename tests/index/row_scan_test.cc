@@ -65,6 +65,32 @@ TEST(ScanRowsTest, ScoreDoesNotDependOnTheRowsPlace) {
   }
 }
 
+TEST(RowsWithLabelsTest, EqualsASetIntersectionAtAnyDensity) {
+  std::mt19937 random(9);
+  for (const double row_share : {0.001, 0.1, 0.9, 1.0}) {
+    for (const double label_share : {0.001, 0.1, 0.9, 1.0}) {
+      std::vector<int64_t> row_labels, expected;
+      Roaring64Map labels;
+      Roaring hidden;
+      const int64_t first = (int64_t{1} << 32) - 5000;  // Labels on both sides of what 32 bits hold.
+      for (int64_t label = first; label < first + 10000; ++label) {
+        const bool wanted = std::uniform_real_distribution<>()(random) < label_share;
+        if (wanted) labels.add(static_cast<uint64_t>(label));
+        if (std::uniform_real_distribution<>()(random) >= row_share) continue;
+        const bool is_hidden = random() % 10 == 0;
+        if (is_hidden) hidden.add(static_cast<uint32_t>(70 + row_labels.size()));
+        if (wanted && !is_hidden) expected.push_back(static_cast<int64_t>(row_labels.size()));
+        row_labels.push_back(label);
+      }
+      labels.add(uint64_t{3});  // Below and above all rows.
+      labels.add(static_cast<uint64_t>(first) + 20000);
+      const RowRange rows{
+          .labels = row_labels.data(), .first_position = 70, .count = static_cast<uint32_t>(row_labels.size())};
+      EXPECT_EQ(RowsWithLabels(rows, labels, hidden), expected) << row_share << " " << label_share;
+    }
+  }
+}
+
 TEST(ScanRowsTest, HiddenPositionsAreLeftOut) {
   constexpr uint32_t kRows = 300, kFirst = 1000;
   std::vector<float> vectors(kRows);

@@ -105,6 +105,52 @@ TEST_F(SealedIndexTest, HnswWithTombstonesFindsAllThatIsLeft) {
   }
 }
 
+// A filter of any width, over sealed and fresh rows with tombstones among them.
+TEST_F(SealedIndexTest, HnswFindsWhatAFilterLeavesAtAnySelectivity) {
+  const auto index = Sealed(hnsw_, 6000);
+  std::vector<int64_t> fresh(600), removed;
+  for (int i = 0; i < 600; ++i) fresh[i] = 6001 + i;
+  for (int64_t label = 1; label <= 6600; label += 7) removed.push_back(label);
+  ASSERT_TRUE(index->Apply(6600, fresh, Clustered(600, &random_), removed).ok());
+  const auto snapshot = index->snapshot();
+  for (const double share : {0.0005, 0.005, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0}) {
+    Roaring64Map only;
+    int64_t live = 0;
+    for (int64_t label = 1; label <= 6600; ++label) {
+      if (std::uniform_real_distribution<>()(random_) >= share) continue;
+      only.add(static_cast<uint64_t>(label));
+      live += snapshot->Vector(label).has_value();
+    }
+    int64_t common = 0, wanted = 0;
+    for (int i = 0; i < 40; ++i) {
+      const std::vector<float> query = Clustered(1, &random_);
+      const auto found = snapshot->Search(query, {.k = 10, .only = &only});
+      const auto exact = snapshot->Search(query, {.k = 10, .exact = true, .only = &only});
+      ASSERT_TRUE(found.ok()) << found.status();
+      ASSERT_EQ(static_cast<int64_t>(found->size()), std::min<int64_t>(10, live)) << share;
+      for (const ScoredLabel& hit : *found) {
+        ASSERT_TRUE(only.contains(static_cast<uint64_t>(hit.label)) && snapshot->Vector(hit.label).has_value());
+        common += std::count(exact->begin(), exact->end(), hit);
+      }
+      wanted += static_cast<int64_t>(exact->size());
+    }
+    EXPECT_GE(common, 0.9 * wanted) << share;
+  }
+}
+
+// The filter leaves only what lies far from the query: a walk ends before it comes there.
+TEST_F(SealedIndexTest, HnswFindsFarAwayMatchesOnly) {
+  const auto index = Sealed(hnsw_, 6000);
+  const auto snapshot = index->snapshot();
+  for (int i = 0; i < 20; ++i) {
+    const std::vector<float> query = Clustered(1, &random_);
+    const auto all = snapshot->Search(query, {.k = 6000, .exact = true});
+    Roaring64Map farthest;
+    for (size_t j = 2000; j < all->size(); ++j) farthest.add(static_cast<uint64_t>((*all)[j].label));
+    EXPECT_EQ(snapshot->Search(query, {.k = 100, .only = &farthest})->size(), 100u);
+  }
+}
+
 TEST_F(SealedIndexTest, HnswWithARemovedNeighbourhoodStillFillsK) {
   const auto index = Sealed(hnsw_, 4000);
   const std::vector<float> query = Clustered(1, &random_);

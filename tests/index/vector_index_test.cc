@@ -65,6 +65,15 @@ class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, int
     VectorSearch search{.k = std::uniform_int_distribution<>(1, 300)(random_), .exact = true};
     if (random_() % 3 == 0) search.min_score = 2;
     for (int i = random_() % 8; i > 0; --i) search.exclude.push_back(random_() % (commit_ + 1));
+    // Labels that are there, that were, that never were and that lie beyond all.
+    Roaring64Map only;
+    if (random_() % 2 == 0) {
+      const double share = std::pow(10.0, -3 * std::uniform_real_distribution<>()(random_));
+      for (int64_t label = 0; label < commit_ + 5; ++label) {
+        if (std::uniform_real_distribution<>()(random_) < share) only.add(static_cast<uint64_t>(label));
+      }
+      search.only = &only;
+    }
     const std::vector<float> query = oracle_.RandomVector(&random_);
     const auto hits = snapshot->Search(query, search);
     ASSERT_TRUE(hits.ok()) << hits.status();
