@@ -47,7 +47,25 @@ absl::Status ValidateQuery(const v1::EvaluationQuery& query, const std::string& 
   return absl::OkStatus();
 }
 
+absl::Status NotAvailable(std::string_view path) { return InvalidField(path, "is not available in this server yet"); }
+
+// Fields of a search that this server has no answer to yet.
+absl::Status RefuseUnavailable(const v1::SearchRequest& request) {
+  if (request.has_filter()) return NotAvailable("filter");
+  if (request.has_by_keyword()) return NotAvailable("by_keyword");
+  if (request.has_hybrid()) return NotAvailable("hybrid");
+  if (request.has_exact()) return NotAvailable("exact");
+  if (request.has_nprobe()) return NotAvailable("nprobe");
+  if (request.has_rerank_factor()) return NotAvailable("rerank_factor");
+  if (request.has_group_by()) return NotAvailable("group_by");
+  if (request.has_diversity()) return NotAvailable("diversity");
+  if (request.has_read_mask()) return NotAvailable("read_mask");
+  if (request.has_min_relevance()) return NotAvailable("min_relevance");
+  return absl::OkStatus();
+}
+
 absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
+  RETURN_IF_ERROR(RefuseUnavailable(request));
   switch (request.query_case()) {
     case v1::SearchRequest::kText:
       RETURN_IF_ERROR(CheckText("text", request.text()));
@@ -62,6 +80,8 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
         RETURN_IF_ERROR(CheckDocumentId(Path("documents.ids", i), request.documents().ids(i)));
       }
       break;
+    case v1::SearchRequest::kRecommend:
+      return NotAvailable("recommend");
     case v1::SearchRequest::QUERY_NOT_SET:
       return InvalidField("query", "one of text, vector and documents must be set");
   }
@@ -92,6 +112,8 @@ absl::Status Validate(const v1::CreateCollectionRequest& request) {
   }
   RETURN_IF_ERROR(ValidateGate(request.gate()));
   RETURN_IF_ERROR(CheckDuration("rollback_window", request.rollback_window(), kMaxRollbackWindow));
+  if (!request.fields().empty()) return NotAvailable("fields");
+  if (request.has_keyword_index()) return NotAvailable("keyword_index");
   return CheckRequestId(request.request_id());
 }
 
@@ -164,15 +186,18 @@ absl::Status Validate(const v1::GetDocumentRequest& request) {
 
 absl::Status Validate(const v1::ListDocumentsRequest& request) {
   RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  if (request.has_filter()) return NotAvailable("filter");
   return ParsePage(Concat(request.collection(), "/documents"), request.page_size(), request.page_token()).status();
 }
 
 absl::Status Validate(const v1::CountDocumentsRequest& request) {
-  return ParseCollection("collection", request.collection()).status();
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  return request.has_filter() ? NotAvailable("filter") : absl::OkStatus();
 }
 
 absl::Status Validate(const v1::DeleteDocumentsRequest& request) {
   RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  if (request.has_filter()) return NotAvailable("filter");
   RETURN_IF_ERROR(CheckCount("ids", request.ids_size(), 1, kMaxDocumentsPerMessage));
   for (int i = 0; i < request.ids_size(); ++i) RETURN_IF_ERROR(CheckDocumentId(Path("ids", i), request.ids(i)));
   return absl::OkStatus();
