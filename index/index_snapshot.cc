@@ -2,6 +2,7 @@
 #include <cmath>
 #include <utility>
 
+#include "index/index_kinds.h"
 #include "index/index_state.h"
 #include "index/row_scan.h"
 #include "index/vector_index.h"
@@ -11,52 +12,42 @@
 namespace tandem {
 namespace {
 
-constexpr int kMaxEf = 10000;
-
-absl::Status CheckSearch(std::span<const float> query, const VectorSearch& search, int dimensions) {
+absl::Status CheckSearch(std::span<const float> query, const VectorSearch& search, const VectorIndexOptions& options) {
   if (search.k < 1) return absl::InvalidArgumentError(Concat("k ", search.k, ": must be at least 1"));
-  if (search.ef_search.has_value() && (*search.ef_search < 1 || *search.ef_search > kMaxEf)) {
-    return absl::InvalidArgumentError(Concat("ef_search ", *search.ef_search, ": must be in [1, ", kMaxEf, "]"));
-  }
-  return CheckVectors(query, 1, dimensions);
+  RETURN_IF_ERROR(CheckParameters(search, options.kind));
+  return CheckVectors(query, 1, options.dimensions);
 }
 
 // Offers all rows that may be found.
-void ScanFindable(std::span<const float> query, const RowRange& rows, const Roaring& hidden, const Roaring64Map* only,
+void ScanFindable(const ScoredQuery& query, const RowRange& rows, const Roaring& hidden, const Roaring64Map* only,
                   TopHits* top) {
   if (only == nullptr) {
-    ScanRows(query, rows, &hidden, top);
+    ScanRows(query, rows, hidden, top);
   } else {
     ScoreRows(query, rows, RowsWithLabels(rows, *only, hidden), top);
   }
 }
 
-// The sealed rows that are offered to `top`: all when a scan is asked for or is no dearer than walking the graph,
-// otherwise those the graph finds. A graph that finds fewer than there may be (tombstones and filters can cut it) is
-// not believed.
-absl::Status SearchSealed(const IndexState& state, std::span<const float> query, const VectorSearch& search,
+// The sealed rows that are offered to `top`: those that the index finds, or all when it finds fewer than there may be
+// (tombstones and filters can cut a graph), when that is no dearer and when it is asked for.
+absl::Status SearchSealed(const IndexState& state, const ScoredQuery& query, const VectorSearch& search,
                           const Roaring& hidden, TopHits* top) {
-  int64_t live = state.sealed_count() - static_cast<int64_t>(hidden.cardinality());
-  // Labels that the index does not have count, too: telling them apart would cost as much as a scan.
-  if (search.only != nullptr) live = std::min(live, static_cast<int64_t>(search.only->cardinality()));
-  if (live == 0) return absl::OkStatus();
-  const RowRange rows = state.sealed->rows();
-  if (state.sealed->options().kind == VectorIndexKind::kHnsw && !search.exact) {
-    // So many candidates that about ef of them may be found.
-    const int64_t ef = std::max<int64_t>(search.ef_search.value_or(state.options.hnsw_ef_search), search.k);
-    const int64_t widened = (ef * state.sealed_count() + live - 1) / live;
-    const int wanted = static_cast<int>(std::min<int64_t>(search.k, live));
-    // A walk of so many steps scores at most as many times the 2 M links of a row.
-    if (widened * state.options.hnsw_m < (search.only == nullptr ? int64_t{state.sealed_count()} : live)) {
-      ASSIGN_OR_RETURN(const std::vector<int64_t> found,
-                       state.sealed->WalkGraph(query, wanted, static_cast<int>(widened), hidden, search.only));
-      if (static_cast<int>(found.size()) >= wanted) {
-        ScoreRows(query, rows, found, top);
-        return absl::OkStatus();
-      }
+  Findable findable{.rows = state.sealed->rows(),
+                    .hidden = hidden,
+                    .only = search.only,
+                    .count = state.sealed_count() - static_cast<int64_t>(hidden.cardinality())};
+  if (search.only != nullptr) {
+    findable.count = std::min(findable.count, static_cast<int64_t>(search.only->cardinality()));
+  }
+  if (findable.count == 0) return absl::OkStatus();
+  if (const RowFinder* const finder = state.sealed->finder(); finder != nullptr && !search.exact) {
+    ASSIGN_OR_RETURN(const std::optional<std::vector<int64_t>> found, finder->Find(query.vector, search, findable));
+    if (found.has_value() && static_cast<int64_t>(found->size()) >= std::min<int64_t>(search.k, findable.count)) {
+      ScoreRows(query, findable.rows, *found, top);
+      return absl::OkStatus();
     }
   }
-  ScanFindable(query, rows, hidden, search.only, top);
+  ScanFindable(query, findable.rows, hidden, search.only, top);
   return absl::OkStatus();
 }
 
@@ -145,7 +136,7 @@ int64_t IndexSnapshot::memory_bytes() const {
 
 absl::StatusOr<std::vector<ScoredLabel>> IndexSnapshot::Search(std::span<const float> query,
                                                                const VectorSearch& search) const {
-  RETURN_IF_ERROR(CheckSearch(query, search, rep_->state.options.dimensions));
+  RETURN_IF_ERROR(CheckSearch(query, search, rep_->state.options));
   std::vector<float> prepared(query.begin(), query.end());
   if (rep_->state.options.metric == VectorMetric::kCosine) Normalize(prepared);
 
@@ -154,11 +145,14 @@ absl::StatusOr<std::vector<ScoredLabel>> IndexSnapshot::Search(std::span<const f
     sealed_hidden = WithExcluded(rep_->state, /*in_sealed=*/true, search.exclude);
     fresh_hidden = WithExcluded(rep_->state, /*in_sealed=*/false, search.exclude);
   }
+  const ScoredQuery scored{.vector = prepared, .metric = rep_->state.options.metric};
   TopHits top(static_cast<size_t>(std::min<int64_t>(search.k, rep_->state.size())));
-  RETURN_IF_ERROR(
-      SearchSealed(rep_->state, prepared, search, sealed_hidden ? *sealed_hidden : *rep_->state.sealed_hidden, &top));
+  if (rep_->state.sealed != nullptr) {
+    RETURN_IF_ERROR(
+        SearchSealed(rep_->state, scored, search, sealed_hidden ? *sealed_hidden : *rep_->state.sealed_hidden, &top));
+  }
   for (const RowRange& range : rep_->state.fresh.Ranges()) {
-    ScanFindable(prepared, range, fresh_hidden ? *fresh_hidden : *rep_->state.fresh_hidden, search.only, &top);
+    ScanFindable(scored, range, fresh_hidden ? *fresh_hidden : *rep_->state.fresh_hidden, search.only, &top);
   }
   std::vector<ScoredLabel> hits = top.TakeBestFirst();
   if (search.min_score.has_value()) {

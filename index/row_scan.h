@@ -1,7 +1,6 @@
 #pragma once
-// Exact scoring of rows of vectors with FAISS's kernels. A score depends on the two vectors only, not on where the row
-// lies or what is scored beside it, so that equal vectors tie and ties fall to the smaller label in every part of an
-// index.
+// Exact scoring of rows of vectors. A score depends on the two vectors only, not on where the row lies or what is
+// scored beside it, so that equal vectors tie and ties fall to the smaller label in every part of an index.
 
 #include <cstdint>
 #include <span>
@@ -40,13 +39,36 @@ struct RowRange {
   uint32_t count = 0;
 };
 
-// Offers every row whose position is not in `hidden` (nullptr: none is).
-void ScanRows(std::span<const float> query, const RowRange& rows, const Roaring* hidden, TopHits* top);
+// A query as the metric wants it, and what a row scores for it.
+struct ScoredQuery {
+  std::span<const float> vector;
+  VectorMetric metric = VectorMetric::kInnerProduct;  // kCosine: of vectors that have length 1.
+  float Score(const float* row) const;
+};
+
+// Calls `visit(row)` for every row (from the range's first) whose position is not in `hidden`, ascending.
+template <typename Visit>
+void VisitRows(const RowRange& rows, const Roaring& hidden, Visit&& visit) {
+  const uint64_t end = uint64_t{rows.first_position} + rows.count;
+  uint64_t position = rows.first_position;
+  if (!hidden.isEmpty()) {
+    auto it = hidden.begin();
+    it.equalorlarger(rows.first_position);
+    for (; it != hidden.end() && *it < end; ++it) {
+      for (; position < *it; ++position) visit(static_cast<uint32_t>(position - rows.first_position));
+      position = uint64_t{*it} + 1;
+    }
+  }
+  for (; position < end; ++position) visit(static_cast<uint32_t>(position - rows.first_position));
+}
+
+// Offers every row whose position is not in `hidden`.
+void ScanRows(const ScoredQuery& query, const RowRange& rows, const Roaring& hidden, TopHits* top);
 
 // The rows (from the range's first) whose label is in `labels` and whose position is not in `hidden`, ascending.
 std::vector<int64_t> RowsWithLabels(const RowRange& rows, const Roaring64Map& labels, const Roaring& hidden);
 
 // Offers the rows at `indexes` (from the range's first row).
-void ScoreRows(std::span<const float> query, const RowRange& rows, std::span<const int64_t> indexes, TopHits* top);
+void ScoreRows(const ScoredQuery& query, const RowRange& rows, std::span<const int64_t> indexes, TopHits* top);
 
 }  // namespace tandem

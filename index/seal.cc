@@ -4,13 +4,12 @@
 #include <memory>
 #include <string_view>
 
-#include <faiss/IndexFlat.h>
-#include <faiss/IndexHNSW.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
 
 #include "index/checked_writer.h"
 #include "index/faiss_guard.h"
+#include "index/index_builder.h"
 #include "index/index_state.h"
 #include "index/mapped_file.h"
 #include "index/sealed_format.h"
@@ -19,15 +18,6 @@
 
 namespace tandem {
 namespace {
-
-// A flat index over vectors that lie elsewhere. Adding only counts: IndexHNSW adds to its storage what is already
-// there.
-struct ViewedFlat : faiss::IndexFlat {
-  ViewedFlat(int dimensions, std::string_view vectors) : IndexFlat(dimensions, faiss::METRIC_INNER_PRODUCT) {
-    codes = faiss::MaybeOwnedVector<uint8_t>::create_view(const_cast<char*>(vectors.data()), vectors.size(), nullptr);
-  }
-  void add(faiss::idx_t n, const float*) override { ntotal += n; }
-};
 
 class CheckedFaissWriter : public faiss::IOWriter {
  public:
@@ -82,35 +72,19 @@ absl::Status WriteRows(const IndexState& state, const std::filesystem::path& dir
   return absl::OkStatus();
 }
 
-std::unique_ptr<faiss::Index> BuildIndex(const SealedManifest& manifest, std::string_view vectors, int threads) {
-  const VectorIndexOptions& options = manifest.options;
-  auto flat = std::make_unique<ViewedFlat>(options.dimensions, vectors);
-  if (options.kind == VectorIndexKind::kFlat) {
-    flat->ntotal = manifest.count;
-    return flat;
-  }
-  auto graph = std::make_unique<faiss::IndexHNSWFlat>(options.dimensions, options.hnsw_m, faiss::METRIC_INNER_PRODUCT);
-  delete graph->storage;
-  graph->storage = flat.release();
-  graph->hnsw.efConstruction = options.hnsw_ef_construction;
-  graph->hnsw.efSearch = options.hnsw_ef_search;
-  const OpenMpThreads omp_threads(threads);
-  graph->add(manifest.count, reinterpret_cast<const float*>(vectors.data()));
-  return graph;
-}
-
 absl::Status WriteFaissFile(const std::filesystem::path& directory, int threads, SealedManifest* manifest) {
   ASSIGN_OR_RETURN(const auto vectors, MappedFile::Open(directory / kSealedVectorsFile));
-  const std::filesystem::path path = directory / kSealedGraphFile;
+  const std::filesystem::path path = directory / kSealedIndexFile;
   ASSIGN_OR_RETURN(const auto file, CheckedWriter::Create(path));
   CheckedFaissWriter writer(file.get());
   const absl::Status built = FaissGuard(path.string(), [&] {
-    const std::unique_ptr<faiss::Index> index = BuildIndex(*manifest, vectors->bytes(), threads);
+    const OpenMpThreads omp_threads(threads);
+    const std::unique_ptr<faiss::Index> index = BuildFaissIndex(manifest->options, manifest->count, vectors->bytes());
     faiss::write_index(index.get(), &writer);
   });
   RETURN_IF_ERROR(writer.status());  // The cause, when FAISS only saw a short write.
   RETURN_IF_ERROR(built);
-  ASSIGN_OR_RETURN(manifest->graph_checksum, file->Close());
+  ASSIGN_OR_RETURN(manifest->index_checksum, file->Close());
   return absl::OkStatus();
 }
 

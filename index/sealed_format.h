@@ -1,7 +1,8 @@
 #pragma once
 // The manifest of a sealed directory (index/vector_index.h): manifest.json, one line of JSON with sorted keys and a LF.
 // Its own checksum is the key "manifest_crc32c": the CRC-32C of the same line without that key and without the LF.
-// Names and meanings reach disk: do not change.
+// Names and meanings reach disk: do not change. Format 1, which is still read, knew the kinds flat and hnsw and the
+// metrics cosine and inner_product only, and none of the options of the others.
 
 #include <cstdint>
 #include <filesystem>
@@ -12,7 +13,7 @@
 
 namespace tandem {
 
-inline constexpr char kSealedGraphFile[] = "index.faiss";
+inline constexpr char kSealedIndexFile[] = "index.faiss";
 inline constexpr char kSealedLabelsFile[] = "labels.i64";
 inline constexpr char kSealedVectorsFile[] = "vectors.f32";
 inline constexpr char kSealedManifestFile[] = "manifest.json";
@@ -21,7 +22,7 @@ struct SealedManifest {
   int64_t commit = 0;
   int64_t count = 0;
   VectorIndexOptions options;
-  uint32_t graph_checksum = 0, labels_checksum = 0, vectors_checksum = 0;  // CRC-32C of the three files.
+  uint32_t index_checksum = 0, labels_checksum = 0, vectors_checksum = 0;  // CRC-32C of the three files.
 };
 
 absl::Status WriteManifest(const std::filesystem::path& directory, const SealedManifest& manifest);

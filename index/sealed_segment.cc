@@ -4,42 +4,12 @@
 #include <limits>
 #include <utility>
 
-#include <faiss/IndexFlat.h>
-#include <faiss/IndexHNSW.h>
-#include <faiss/impl/AuxIndexStructures.h>
-#include <faiss/impl/DistanceComputer.h>
-#include <faiss/impl/IDSelector.h>
-#include <faiss/impl/ResultHandler.h>
-#include <faiss/index_io.h>
-
-#include "index/faiss_guard.h"
 #include "server/base/files.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
 namespace tandem {
 namespace {
-
-struct Findable : faiss::IDSelector {
-  Findable(const int64_t* labels, const Roaring& hidden, const Roaring64Map* only)
-      : labels(labels), hidden(hidden), only(only) {}
-  bool is_member(faiss::idx_t row) const override {
-    return !hidden.contains(static_cast<uint32_t>(row)) &&
-           (only == nullptr || only->contains(static_cast<uint64_t>(labels[row])));
-  }
-  const int64_t* const labels;
-  const Roaring& hidden;
-  const Roaring64Map* const only;
-};
-
-// Marks of visited rows, one byte each. Kept per thread: clearing them anew would cost each search a pass over all
-// rows.
-faiss::VisitedTable& VisitedRows(size_t rows) {
-  thread_local faiss::VisitedTable table(0);
-  if (table.visited.size() < rows) table.visited.resize(rows);
-  table.advance();
-  return table;
-}
 
 absl::StatusOr<std::unique_ptr<const MappedFile>> OpenChecked(const std::filesystem::path& path, int64_t size,
                                                               uint32_t checksum) {
@@ -64,26 +34,6 @@ absl::Status CheckLabels(const std::filesystem::path& path, std::span<const int6
   return absl::OkStatus();
 }
 
-// Reads the graph and puts the mmapped `vectors` in place of the copy that index.faiss brings.
-absl::Status LoadGraph(const std::filesystem::path& path, const SealedManifest& manifest, std::string_view vectors,
-                       std::unique_ptr<faiss::IndexHNSW>* graph) {
-  bool matches = false;
-  RETURN_IF_ERROR(FaissGuard(path.string(), [&] {
-    std::unique_ptr<faiss::Index> index(faiss::read_index(path.c_str(), faiss::IO_FLAG_MMAP_IFC));
-    auto* hnsw = dynamic_cast<faiss::IndexHNSW*>(index.get());
-    auto* storage = hnsw == nullptr ? nullptr : dynamic_cast<faiss::IndexFlat*>(hnsw->storage);
-    matches = storage != nullptr && hnsw->ntotal == manifest.count && hnsw->d == manifest.options.dimensions &&
-              storage->codes.byte_size() == vectors.size() && hnsw->metric_type == faiss::METRIC_INNER_PRODUCT;
-    if (!matches) return;
-    storage->codes = faiss::MaybeOwnedVector<uint8_t>::create_view(const_cast<char*>(vectors.data()), vectors.size(),
-                                                                   /*owner=*/nullptr);
-    graph->reset(hnsw);
-    index.release();
-  }));
-  return matches ? absl::OkStatus()
-                 : absl::DataLossError(Concat(path.string(), ": is not the graph that the manifest describes"));
-}
-
 }  // namespace
 
 SealedSegment::SealedSegment(const SealedManifest& manifest) : manifest_(manifest) {}
@@ -101,12 +51,10 @@ absl::StatusOr<std::shared_ptr<const SealedSegment>> SealedSegment::Open(const s
   ASSIGN_OR_RETURN(segment->vectors_, OpenChecked(directory / kSealedVectorsFile, manifest.count * dimensions * 4,
                                                   manifest.vectors_checksum));
   RETURN_IF_ERROR(CheckLabels(labels_path, {segment->rows().labels, segment->count()}, manifest.commit));
-  const std::filesystem::path graph_path = directory / kSealedGraphFile;
-  ASSIGN_OR_RETURN(const auto graph_file, OpenChecked(graph_path, /*size=*/-1, manifest.graph_checksum));
-  if (manifest.options.kind == VectorIndexKind::kHnsw && manifest.count > 0) {
-    RETURN_IF_ERROR(LoadGraph(graph_path, manifest, segment->vectors_->bytes(), &segment->graph_));
-    segment->graph_bytes_ =
-        static_cast<int64_t>(graph_file->bytes().size()) - static_cast<int64_t>(segment->vectors_->bytes().size());
+  const std::filesystem::path index_path = directory / kSealedIndexFile;
+  RETURN_IF_ERROR(OpenChecked(index_path, /*size=*/-1, manifest.index_checksum).status());
+  if (manifest.options.kind != VectorIndexKind::kFlat && manifest.count > 0) {
+    ASSIGN_OR_RETURN(segment->finder_, RowFinder::Open(index_path, manifest, segment->vectors_->bytes()));
   }
   return segment;
 }
@@ -119,7 +67,10 @@ RowRange SealedSegment::rows() const {
 }
 
 int64_t SealedSegment::memory_bytes() const {
-  return static_cast<int64_t>(labels_->bytes().size() + vectors_->bytes().size()) + graph_bytes_;
+  const VectorIndexKind kind = manifest_.options.kind;
+  const bool reads_vectors = kind == VectorIndexKind::kFlat || kind == VectorIndexKind::kHnsw;
+  return static_cast<int64_t>(labels_->bytes().size() + (reads_vectors ? vectors_->bytes().size() : 0)) +
+         (finder_ == nullptr ? 0 : finder_->memory_bytes());
 }
 
 std::span<const float> SealedSegment::vector(uint32_t row) const {
@@ -133,30 +84,6 @@ std::optional<uint32_t> SealedSegment::RowOf(int64_t label) const {
   const int64_t* const found = std::lower_bound(first, last, label);
   if (found == last || *found != label) return std::nullopt;
   return static_cast<uint32_t>(found - first);
-}
-
-absl::StatusOr<std::vector<int64_t>> SealedSegment::WalkGraph(std::span<const float> query, int k, int ef,
-                                                              const Roaring& hidden, const Roaring64Map* only) const {
-  std::vector<int64_t> rows(k, -1);
-  if (graph_ == nullptr || k == 0) return std::vector<int64_t>();
-  // Not IndexHNSW::search, which allocates and clears its marks for every call and looks for OpenMP threads.
-  RETURN_IF_ERROR(FaissGuard("HNSW search", [&] {
-    using Handler = faiss::HeapBlockResultHandler<faiss::HNSW::C>;
-    std::vector<float> distances(k);
-    Handler block(1, distances.data(), rows.data(), k);
-    Handler::SingleResultHandler result(block);
-    faiss::NegativeDistanceComputer distance(graph_->storage->get_distance_computer());
-    const Findable selector(this->rows().labels, hidden, only);
-    faiss::SearchParametersHNSW parameters;
-    parameters.efSearch = ef;
-    if (only != nullptr || !hidden.isEmpty()) parameters.sel = const_cast<Findable*>(&selector);
-    distance.set_query(query.data());
-    result.begin(0);
-    graph_->hnsw.search(distance, result, VisitedRows(count()), &parameters);
-    result.end();
-  }));
-  std::erase(rows, -1);
-  return rows;
 }
 
 }  // namespace tandem

@@ -1,7 +1,6 @@
 #pragma once
-// The sealed part of an index, opened: labels and vectors mmapped, and for kHnsw the graph (its links mmapped too,
-// walked over the vectors of vectors.f32, so that nothing is in memory twice; the copy inside index.faiss, which makes
-// that file complete for other programs, is read only while its checksum is verified). Immutable and thread-safe.
+// The sealed part of an index, opened: labels and vectors mmapped, and what finds candidates among them. Immutable and
+// thread-safe.
 
 #include <cstdint>
 #include <filesystem>
@@ -10,16 +9,11 @@
 #include <span>
 #include <vector>
 
-#include <roaring/roaring.hh>
-
 #include "absl/status/statusor.h"
 #include "index/mapped_file.h"
+#include "index/row_finder.h"
 #include "index/row_scan.h"
 #include "index/sealed_format.h"
-
-namespace faiss {
-struct IndexHNSW;
-}
 
 namespace tandem {
 
@@ -32,24 +26,21 @@ class SealedSegment {
   int64_t commit() const { return manifest_.commit; }
   uint32_t count() const { return static_cast<uint32_t>(manifest_.count); }
   const VectorIndexOptions& options() const { return manifest_.options; }
-  int64_t memory_bytes() const;  // Of the mapped labels, vectors and graph links.
+  int64_t memory_bytes() const;  // IndexSnapshot::memory_bytes says of what.
 
   // Rows 0 .. count() - 1 in label order; their positions are their numbers.
   RowRange rows() const;
   std::span<const float> vector(uint32_t row) const;
   std::optional<uint32_t> RowOf(int64_t label) const;
 
-  // kHnsw: about the best k rows that are not hidden and whose label is in `only` (nullptr: any), in no order; may be
-  // fewer. `query` as the metric wants it.
-  absl::StatusOr<std::vector<int64_t>> WalkGraph(std::span<const float> query, int k, int ef, const Roaring& hidden,
-                                                 const Roaring64Map* only) const;
+  // nullptr for kFlat and when there are no rows: all rows are to be scored.
+  const RowFinder* finder() const { return finder_.get(); }
 
  private:
   explicit SealedSegment(const SealedManifest& manifest);
   const SealedManifest manifest_;
   std::unique_ptr<const MappedFile> labels_, vectors_;
-  std::unique_ptr<faiss::IndexHNSW> graph_;  // kHnsw only.
-  int64_t graph_bytes_ = 0;                  // Of graph_, without the vectors.
+  std::unique_ptr<const RowFinder> finder_;
 };
 
 }  // namespace tandem

@@ -13,11 +13,6 @@
 namespace tandem {
 namespace {
 
-absl::Status InRange(const char* name, int value, int lowest, int highest) {
-  if (value >= lowest && value <= highest) return absl::OkStatus();
-  return absl::InvalidArgumentError(Concat(name, " ", value, ": must be in [", lowest, ", ", highest, "]"));
-}
-
 absl::Status CheckLabels(std::span<const int64_t> labels, int64_t last_commit, int64_t commit) {
   if (commit < last_commit) {
     return absl::InvalidArgumentError(Concat("commit ", commit, ": must be at least the last one, ", last_commit));
@@ -60,25 +55,6 @@ Roaring HiddenAfter(const FreshRows::Shortened& shortened, const Roaring& hidden
 }
 
 }  // namespace
-
-absl::Status VectorIndexOptions::Validate() const {
-  RETURN_IF_ERROR(InRange("dimensions", dimensions, 1, 65536));
-  RETURN_IF_ERROR(InRange("hnsw_m", hnsw_m, 4, 128));
-  RETURN_IF_ERROR(InRange("hnsw_ef_construction", hnsw_ef_construction, 8, 2000));
-  return InRange("hnsw_ef_search", hnsw_ef_search, 1, 10000);
-}
-
-int64_t EstimateIndexBytes(const VectorIndexOptions& options, int64_t vectors) {
-  double row = 4.0 * options.dimensions + 8;
-  if (options.kind == VectorIndexKind::kHnsw) {
-    // FAISS: a row is on level l or above with probability M^-l, so it is on 1 / (M - 1) upper levels on average. Links
-    // are 4 bytes, 2 M of them on level 0 and M on each upper one; a row's level takes 4 bytes, the place of its
-    // links 8.
-    const double m = options.hnsw_m;
-    row += 4 * (2 * m + m / (m - 1)) + 4 + 8;
-  }
-  return static_cast<int64_t>(row * static_cast<double>(vectors));
-}
 
 struct VectorIndex::Rep {
   using Snapshot = IndexSnapshot::Rep;

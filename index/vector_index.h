@@ -1,14 +1,16 @@
 #pragma once
 // One release's vectors: a sealed part (an immutable FAISS index with its raw vectors, on disk), a fresh part (flat, in
 // memory, everything after the seal) and tombstones. A vector is known by its label, an int64 that only grows: the
-// commit of its document version. Scores are "higher is better" under both metrics.
+// commit of its document version. Scores are "higher is better" under every metric. Whatever the kind, it finds
+// candidates only: a hit's score is that of its vector itself, so that kinds differ in which hits they miss, not in
+// scores.
 //
 // Threads: one writer (Apply, AdoptSealed) and any number of readers. A reader takes a Snapshot and keeps it as long as
 // it likes; it sees exactly the state at snapshot.commit() while the writer goes on. No lock is held during a search.
 //
 // A sealed directory: index.faiss (FAISS's own format), labels.i64 (little-endian, ascending), vectors.f32 (row-major,
 // same order, mmapped), manifest.json {format, commit, count, dimensions, metric, options, crc32c of each file}. The
-// rows are in label order, so row i of the FAISS index has label labels[i].
+// rows are in label order, so FAISS's id i is labels[i].
 
 #include <cstdint>
 #include <filesystem>
@@ -24,8 +26,19 @@
 
 namespace tandem {
 
-enum class VectorMetric { kCosine, kInnerProduct };  // kCosine: vectors and queries are brought to length 1 here.
-enum class VectorIndexKind { kFlat, kHnsw };
+// kCosine: vectors and queries are brought to length 1 here. kEuclidean: a score is minus the distance.
+enum class VectorMetric { kCosine, kInnerProduct, kEuclidean };
+
+enum class VectorIndexKind {
+  kFlat,             // Every vector is scored.
+  kHnsw,             // A graph over the vectors (Malkov and Yashunin 2018).
+  kIvfFlat,          // k-means cells, of which a search scans some (Sivic and Zisserman 2003).
+  kIvfPq,            // The same over product-quantised residuals (Jegou, Douze and Schmid 2011).
+  kScalarQuantized,  // Every code is scored: a byte or a half-precision float a dimension.
+  kBinary,           // Every code is scored by Hamming distance: a bit a dimension, its sign.
+};
+
+enum class ScalarCode { kInt8, kFloat16 };  // kInt8: 256 steps between a dimension's lowest and highest value.
 
 struct VectorIndexOptions {
   int dimensions = 0;  // 1..65536
@@ -34,6 +47,16 @@ struct VectorIndexOptions {
   int hnsw_m = 16;                 // 4..128
   int hnsw_ef_construction = 100;  // 8..2000
   int hnsw_ef_search = 64;         // 1..10000, default of a search
+  // 1..65536; 0: at each seal 4 times the square root of the number of vectors. Never so many that fewer than 39
+  // vectors are left for each, below which k-means cells mean little: a small index has fewer, an index of 38 vectors
+  // one.
+  int ivf_lists = 0;
+  int ivf_nprobe = 0;        // 1..65536, default of a search; 0: a sixteenth of the lists, at least 8.
+  int pq_subquantizers = 0;  // Bytes of a code, a divisor of dimensions; 0: the divisor nearest to a quarter of them.
+  ScalarCode scalar_code = ScalarCode::kInt8;
+  // 1..1000, default of a search: candidates for each hit of a kind that scores codes; 0: the kind's own, 10 for
+  // kIvfPq, 4 for kScalarQuantized, 20 for kBinary.
+  int rerank_factor = 0;
   absl::Status Validate() const;
 };
 
@@ -48,7 +71,8 @@ struct ScoredLabel {
 struct VectorSearch {
   int k = 10;
   std::optional<float> min_score;
-  std::optional<int> ef_search;  // kHnsw: this instead of the option.
+  // Instead of the options. INVALID_ARGUMENT with the name as field path where the index's kind has no such parameter.
+  std::optional<int> ef_search, nprobe, rerank_factor;
   bool exact = false;            // Scan all vectors whatever the kind: the reference that recall is measured against.
   std::vector<int64_t> exclude;  // Labels that are not to be found.
   // The only labels that may be found, whether the index has them or not; nullptr: all. Must outlive the call.
@@ -63,8 +87,9 @@ class IndexSnapshot {
   int dimensions() const;
   int64_t fresh_count() const;
   int64_t tombstone_count() const;
-  // What searches read: of the sealed part the mapped labels, vectors and graph links (not the copy of the vectors that
-  // index.faiss carries for other programs), the fresh rows and the tombstones.
+  // What searches keep reading: of the sealed part the mapped labels, the vectors (kFlat, kHnsw) with the graph's links
+  // or the codes and lists that stand for them (other kinds, which read single vectors only, to score their
+  // candidates), the fresh rows and the tombstones.
   int64_t memory_bytes() const;
 
   // Best first; ties by smaller label. `query` has `dimensions` floats, all finite; a zero vector is allowed. One
@@ -99,7 +124,8 @@ class VectorIndex {
                      std::span<const int64_t> removed);
 
   // Builds the sealed form of a snapshot's live vectors in `directory` (exists, empty; files are not fsynced: publish
-  // it). Long work that needs no lock: readers and the writer go on. `threads` for building HNSW.
+  // it). Long work that needs no lock: readers and the writer go on. `threads` for what FAISS and its BLAS do. The same
+  // vectors and one thread give the same files: seeds are fixed.
   static absl::Status WriteSealed(const IndexSnapshot& snapshot, const VectorIndexOptions& options,
                                   const std::filesystem::path& directory, int threads);
 

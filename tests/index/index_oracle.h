@@ -1,8 +1,9 @@
 #pragma once
 // What a VectorIndex must answer, by the most obvious means: a map and a sort. Vectors have small whole numbers, so
-// that every score is exact in float and ties are frequent.
+// that every product and every squared distance is exact in float and ties are frequent.
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -18,11 +19,19 @@
 namespace tandem {
 
 inline bool operator==(const ScoredLabel& a, const ScoredLabel& b) { return a.label == b.label && a.score == b.score; }
+inline constexpr VectorIndexKind kAllKinds[] = {VectorIndexKind::kFlat,
+                                                VectorIndexKind::kHnsw,
+                                                VectorIndexKind::kIvfFlat,
+                                                VectorIndexKind::kIvfPq,
+                                                VectorIndexKind::kScalarQuantized,
+                                                VectorIndexKind::kBinary};
+
 inline void PrintTo(const ScoredLabel& hit, std::ostream* out) { *out << hit.label << ":" << hit.score; }
 
 class IndexOracle {
  public:
-  explicit IndexOracle(int dimensions) : dimensions_(dimensions) {}
+  explicit IndexOracle(int dimensions, VectorMetric metric = VectorMetric::kInnerProduct)
+      : dimensions_(dimensions), metric_(metric) {}
 
   std::vector<float> RandomVector(std::mt19937* random) const {
     std::vector<float> vector(dimensions_);
@@ -37,7 +46,11 @@ class IndexOracle {
     std::vector<ScoredLabel> hits;
     for (const auto& [label, vector] : vectors_) {
       float score = 0;
-      for (int i = 0; i < dimensions_; ++i) score += query[i] * vector[i];
+      for (int i = 0; i < dimensions_; ++i) {
+        score += metric_ == VectorMetric::kEuclidean ? (query[i] - vector[i]) * (query[i] - vector[i])
+                                                     : query[i] * vector[i];
+      }
+      if (metric_ == VectorMetric::kEuclidean) score = -std::sqrt(score);
       const bool excluded = std::count(search.exclude.begin(), search.exclude.end(), label) > 0;
       const bool selected = search.only == nullptr || search.only->contains(static_cast<uint64_t>(label));
       if (!excluded && selected && score >= search.min_score.value_or(-1e30f)) hits.push_back({label, score});
@@ -49,6 +62,7 @@ class IndexOracle {
 
  private:
   const int dimensions_;
+  const VectorMetric metric_;  // Not kCosine.
   std::map<int64_t, std::vector<float>> vectors_;
 };
 

@@ -55,7 +55,7 @@ TEST(ScanRowsTest, ScoreDoesNotDependOnTheRowsPlace) {
   std::iota(labels.begin(), labels.end(), 100);
   for (uint32_t count = 1; count <= kRows; ++count) {
     TopHits top(kRows);
-    ScanRows(query, {.vectors = vectors.data(), .labels = labels.data(), .count = count}, nullptr, &top);
+    ScanRows({.vector = query}, {.vectors = vectors.data(), .labels = labels.data(), .count = count}, Roaring(), &top);
     const std::vector<ScoredLabel> hits = top.TakeBestFirst();
     ASSERT_EQ(hits.size(), count);
     for (uint32_t i = 0; i < count; ++i) {
@@ -112,8 +112,9 @@ TEST(ScanRowsTest, HiddenPositionsAreLeftOut) {
     }
     TopHits top(kRows);
     const float query[] = {1};
-    ScanRows(query, {.vectors = vectors.data(), .labels = labels.data(), .first_position = kFirst, .count = kRows},
-             &hidden, &top);
+    ScanRows({.vector = query},
+             {.vectors = vectors.data(), .labels = labels.data(), .first_position = kFirst, .count = kRows}, hidden,
+             &top);
     EXPECT_EQ(Labels(top.TakeBestFirst()), expected) << share;
   }
 }

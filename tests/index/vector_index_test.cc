@@ -1,15 +1,18 @@
 #include "index/vector_index.h"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "index/index_kinds.h"
 #include "tests/index/index_oracle.h"
 
 namespace tandem {
@@ -23,9 +26,9 @@ VectorIndexOptions Options(VectorIndexKind kind, VectorMetric metric = VectorMet
 
 // Random adds, removals, seals and adoptions; after each step every kind of search equals the oracle's. Seals are
 // written from one snapshot and adopted some steps later, as the server does.
-class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, int>> {
+class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, VectorMetric, int>> {
  protected:
-  void SetUp() override { index_ = *VectorIndex::Create(Options(std::get<0>(GetParam()))); }
+  void SetUp() override { index_ = *VectorIndex::Create(Options(std::get<0>(GetParam()), std::get<1>(GetParam()))); }
 
   void Apply() {
     std::vector<int64_t> labels, removed;
@@ -63,7 +66,7 @@ class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, int
     EXPECT_EQ(snapshot->commit(), commit_);
     ASSERT_EQ(snapshot->size(), static_cast<int64_t>(oracle_.vectors().size()));
     VectorSearch search{.k = std::uniform_int_distribution<>(1, 300)(random_), .exact = true};
-    if (random_() % 3 == 0) search.min_score = 2;
+    if (random_() % 3 == 0) search.min_score = std::get<1>(GetParam()) == VectorMetric::kEuclidean ? -4 : 2;
     for (int i = random_() % 8; i > 0; --i) search.exclude.push_back(random_() % (commit_ + 1));
     // Labels that are there, that were, that never were and that lie beyond all.
     Roaring64Map only;
@@ -77,7 +80,9 @@ class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, int
     const std::vector<float> query = oracle_.RandomVector(&random_);
     const auto hits = snapshot->Search(query, search);
     ASSERT_TRUE(hits.ok()) << hits.status();
-    ASSERT_EQ(*hits, oracle_.Search(query, search));
+    const std::vector<ScoredLabel> expected_hits = oracle_.Search(query, search);
+    ASSERT_EQ(*hits, expected_hits);
+    CompareApproximate(query, search, expected_hits.size());
     const int64_t label = random_() % (commit_ + 1);
     const auto vector = snapshot->Vector(label);
     const auto expected = oracle_.vectors().find(label);
@@ -87,16 +92,33 @@ class OracleTest : public testing::TestWithParam<std::tuple<VectorIndexKind, int
     }
   }
 
-  std::mt19937 random_{static_cast<uint32_t>(std::get<1>(GetParam()))};
-  IndexOracle oracle_{kDimensions};
+  // What the kind finds by itself: as many hits, all of them right, whatever is filtered.
+  void CompareApproximate(const std::vector<float>& query, VectorSearch search, size_t expected_count) {
+    if (search.min_score.has_value()) return;
+    search.exact = false;
+    const auto hits = index_->snapshot()->Search(query, search);
+    ASSERT_TRUE(hits.ok()) << hits.status();
+    ASSERT_EQ(hits->size(), expected_count);
+    search.k = INT_MAX;
+    const std::vector<ScoredLabel> all = oracle_.Search(query, search);
+    const std::set<std::pair<int64_t, float>> possible = [&] {
+      std::set<std::pair<int64_t, float>> pairs;
+      for (const ScoredLabel& hit : all) pairs.emplace(hit.label, hit.score);
+      return pairs;
+    }();
+    for (const ScoredLabel& hit : *hits) ASSERT_TRUE(possible.contains({hit.label, hit.score})) << hit.label;
+  }
+
+  std::mt19937 random_{static_cast<uint32_t>(std::get<2>(GetParam()))};
+  IndexOracle oracle_{kDimensions, std::get<1>(GetParam())};
   ScratchDirectory scratch_;
   std::unique_ptr<VectorIndex> index_;
   std::optional<std::filesystem::path> sealed_;
   int64_t commit_ = 0;
 };
 
-TEST_P(OracleTest, EveryExactSearchEqualsTheOracle) {
-  for (int step = 0; step < 300; ++step) {
+TEST_P(OracleTest, EveryExactSearchEqualsTheOracleAndEveryOtherFindsAsMuch) {
+  for (int step = 0; step < 200; ++step) {
     const int action = random_() % 10;
     if (action == 0 && !sealed_.has_value())
       Seal();
@@ -111,8 +133,9 @@ TEST_P(OracleTest, EveryExactSearchEqualsTheOracle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, OracleTest,
-                         testing::Combine(testing::Values(VectorIndexKind::kFlat, VectorIndexKind::kHnsw),
-                                          testing::Values(1, 2, 3, 4)));
+                         testing::Combine(testing::ValuesIn(kAllKinds),
+                                          testing::Values(VectorMetric::kInnerProduct, VectorMetric::kEuclidean),
+                                          testing::Values(1, 2)));
 
 TEST(VectorIndexTest, EmptyIndexFindsNothing) {
   const auto index = VectorIndex::Create(Options(VectorIndexKind::kFlat));
@@ -182,8 +205,33 @@ TEST(VectorIndexTest, SearchRefusesWrongDimensionAndLimits) {
   EXPECT_EQ(code(kDimensions + 1, {}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(0, {}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(kDimensions, {.k = 0}), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(kDimensions, {.ef_search = 0}), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(kDimensions, {.ef_search = 10001}), absl::StatusCode::kInvalidArgument);
+}
+
+// A parameter of another kind is refused, not passed over; so is one beyond its limits.
+TEST(VectorIndexTest, SearchRefusesParametersThatTheKindDoesNotHave) {
+  const std::vector<float> query(kDimensions, 1);
+  for (const VectorIndexKind kind : kAllKinds) {
+    const auto index = *VectorIndex::Create(Options(kind));
+    const auto status = [&](const VectorSearch& search) { return index->snapshot()->Search(query, search).status(); };
+    const bool has_lists = kind == VectorIndexKind::kIvfFlat || kind == VectorIndexKind::kIvfPq;
+    const bool has_codes = kind == VectorIndexKind::kIvfPq || kind == VectorIndexKind::kScalarQuantized ||
+                           kind == VectorIndexKind::kBinary;
+    const auto expect = [&](bool has_it, int highest, const char* name, auto&& with) {
+      for (const int value : {0, 1, highest, highest + 1}) {
+        const bool good = has_it && value >= 1 && value <= highest;
+        const absl::Status answer = status(with(value));
+        EXPECT_EQ(answer.code(), good ? absl::StatusCode::kOk : absl::StatusCode::kInvalidArgument) << name << value;
+        if (good) continue;
+        EXPECT_NE(answer.ToString().find(name), std::string::npos) << answer;
+        if (!has_it) {
+          EXPECT_NE(answer.ToString().find(NameOf(kind)), std::string::npos) << answer;
+        }
+      }
+    };
+    expect(kind == VectorIndexKind::kHnsw, 10000, "ef_search", [](int v) { return VectorSearch{.ef_search = v}; });
+    expect(has_lists, 65536, "nprobe", [](int v) { return VectorSearch{.nprobe = v}; });
+    expect(has_codes, 1000, "rerank_factor", [](int v) { return VectorSearch{.rerank_factor = v}; });
+  }
 }
 
 TEST(VectorIndexTest, OptionsAreCheckedAgainstTheirLimits) {
@@ -193,7 +241,10 @@ TEST(VectorIndexTest, OptionsAreCheckedAgainstTheirLimits) {
            [](auto* o) { o->dimensions = 0; }, [](auto* o) { o->dimensions = 65537; }, [](auto* o) { o->hnsw_m = 3; },
            [](auto* o) { o->hnsw_m = 129; }, [](auto* o) { o->hnsw_ef_construction = 7; },
            [](auto* o) { o->hnsw_ef_construction = 2001; }, [](auto* o) { o->hnsw_ef_search = 0; },
-           [](auto* o) { o->hnsw_ef_search = 10001; }}) {
+           [](auto* o) { o->hnsw_ef_search = 10001; }, [](auto* o) { o->ivf_lists = -1; },
+           [](auto* o) { o->ivf_lists = 65537; }, [](auto* o) { o->ivf_nprobe = 65537; },
+           [](auto* o) { o->ivf_lists = 7, o->ivf_nprobe = 8; }, [](auto* o) { o->pq_subquantizers = 2; },
+           [](auto* o) { o->pq_subquantizers = 6; }, [](auto* o) { o->rerank_factor = 1001; }}) {
     VectorIndexOptions options = good;
     change(&options);
     EXPECT_EQ(options.Validate().code(), absl::StatusCode::kInvalidArgument);
