@@ -1,9 +1,13 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/notification.h"
 #include "client/cli/commands.h"
@@ -27,32 +31,76 @@ absl::Status WaitForBuild(Client& client, Session& out, const std::string& relea
 
 struct CreateOptions {
   v1::CreateReleaseRequest request;
-  std::string index = "flat";
+  std::string index;  // Empty: by the number of documents.
+  std::optional<int32_t> m, ef_construction, ef_search, lists, nprobe, subquantizers, rerank_factor;
   bool detach = false;
 };
 
+// A parameter of the index that is asked for, or of another.
+struct Parameter {
+  absl::string_view flag;
+  const std::optional<int32_t>& value;
+  std::vector<absl::string_view> kinds;
+};
+
+absl::Status CheckParameters(const CreateOptions& options) {
+  const std::vector<absl::string_view> lists = {"ivf-flat", "ivf-pq"}, codes = {"ivf-pq", "sq8", "sq16", "binary"};
+  for (const Parameter& parameter :
+       {Parameter{"--m", options.m, {"hnsw"}}, Parameter{"--ef-construction", options.ef_construction, {"hnsw"}},
+        Parameter{"--ef-search", options.ef_search, {"hnsw"}}, Parameter{"--lists", options.lists, lists},
+        Parameter{"--nprobe", options.nprobe, lists}, Parameter{"--subquantizers", options.subquantizers, {"ivf-pq"}},
+        Parameter{"--rerank-factor", options.rerank_factor, codes}}) {
+    if (!parameter.value || absl::c_linear_search(parameter.kinds, options.index)) continue;
+    return BadInput(std::string(parameter.flag),
+                    absl::StrCat("belongs to --index ", absl::StrJoin(parameter.kinds, ", "),
+                                 options.index.empty() ? "" : absl::StrCat(", not to ", options.index)));
+  }
+  return absl::OkStatus();
+}
+
+template <class Index>
+void SetLists(const CreateOptions& options, Index* index) {
+  if (options.lists) index->set_lists(*options.lists);
+  if (options.nprobe) index->set_nprobe(*options.nprobe);
+}
+
+template <class Index>
+void SetRerankFactor(const CreateOptions& options, Index* index) {
+  if (options.rerank_factor) index->set_rerank_factor(*options.rerank_factor);
+}
+
+void SetIndex(const CreateOptions& options, v1::IndexSpec* index) {
+  if (options.index == "flat") {
+    index->mutable_flat();
+  } else if (options.index == "hnsw") {
+    v1::HnswIndex* const hnsw = index->mutable_hnsw();
+    if (options.m) hnsw->set_m(*options.m);
+    if (options.ef_construction) hnsw->set_ef_construction(*options.ef_construction);
+    if (options.ef_search) hnsw->set_ef_search(*options.ef_search);
+  } else if (options.index == "ivf-flat") {
+    SetLists(options, index->mutable_ivf_flat());
+  } else if (options.index == "ivf-pq") {
+    SetLists(options, index->mutable_ivf_pq());
+    if (options.subquantizers) index->mutable_ivf_pq()->set_subquantizers(*options.subquantizers);
+    SetRerankFactor(options, index->mutable_ivf_pq());
+  } else if (options.index == "sq8" || options.index == "sq16") {
+    index->mutable_scalar_quantized()->set_storage(options.index == "sq8" ? v1::STORE_INT8 : v1::STORE_FLOAT16);
+    SetRerankFactor(options, index->mutable_scalar_quantized());
+  } else if (options.index == "binary") {
+    SetRerankFactor(options, index->mutable_binary());
+  }
+}
+
 absl::Status Create(Client& client, Session& out, const CreateOptions& options) {
   v1::CreateReleaseRequest request = options.request;
-  if (options.index == "hnsw") {
-    request.mutable_index()->mutable_hnsw();
-  } else if (request.index().has_hnsw()) {
-    return BadInput("--index", "flat takes none of --m, --ef-construction and --ef-search; they belong to hnsw");
-  } else {
-    request.mutable_index()->mutable_flat();
-  }
+  if (absl::Status status = CheckParameters(options); !status.ok()) return status;
+  if (!options.index.empty()) SetIndex(options, request.mutable_index());
   absl::StatusOr<v1::Release> release = client.releases.Create(std::move(request));
   if (!release.ok()) return release.status();
   if (!options.detach) return WaitForBuild(client, out, release->name());
   out.Print(*release, absl::StrCat(DescribeRelease(*release), "follow it with: tandem release watch ",
                                    ShortName(release->name())));
   return absl::OkStatus();
-}
-
-void AddHnswOption(CLI::App* command, const std::shared_ptr<CreateOptions>& options, const std::string& name,
-                   const std::string& description, void (v1::HnswIndex::*set)(int32_t)) {
-  command->add_option_function<int32_t>(
-      name, [options, set](int32_t value) { (options->request.mutable_index()->mutable_hnsw()->*set)(value); },
-      description);
 }
 
 void AddCreate(CLI::App& parent, Session& session) {
@@ -67,14 +115,25 @@ void AddCreate(CLI::App& parent, Session& session) {
   command->add_option("--model", *request.mutable_model_revision(), "MODEL/REVISION, or MODEL for its newest")
       ->required();
   command->add_option("--id", *request.mutable_release_id(), "Its id; made by the server when left out");
-  command->add_option("--index", options->index, "flat (exact) or hnsw (fast for many documents)")
-      ->check(CLI::IsMember({"flat", "hnsw"}))
-      ->capture_default_str();
-  AddHnswOption(command, options, "--m", "hnsw: links of a node, 4 to 128 [16]", &v1::HnswIndex::set_m);
-  AddHnswOption(command, options, "--ef-construction", "hnsw: candidates while building, 8 to 2000 [100]",
-                &v1::HnswIndex::set_ef_construction);
-  AddHnswOption(command, options, "--ef-search", "hnsw: candidates while searching, 1 to 10000 [64]",
-                &v1::HnswIndex::set_ef_search);
+  command
+      ->add_option("--index", options->index,
+                   "flat: exact; hnsw: a graph, fast for many documents; ivf-flat: cells; ivf-pq: cells of short "
+                   "codes; sq8, sq16: codes of a byte or a half float a dimension; binary: of a bit. Left out: flat "
+                   "up to 20,000 documents, hnsw above")
+      ->check(CLI::IsMember({"flat", "hnsw", "ivf-flat", "ivf-pq", "sq8", "sq16", "binary"}));
+  command->add_option("--m", options->m, "hnsw: links of a node, 4 to 128 [16]");
+  command->add_option("--ef-construction", options->ef_construction,
+                      "hnsw: candidates while building, 8 to 2000 [100]");
+  command->add_option("--ef-search", options->ef_search, "hnsw: candidates while searching, 1 to 10000 [64]");
+  command->add_option("--lists", options->lists,
+                      "ivf-flat, ivf-pq: cells, 1 to 65536 [4 times the square root of the documents]");
+  command->add_option("--nprobe", options->nprobe,
+                      "ivf-flat, ivf-pq: cells that a search visits [a sixteenth, at least 8]");
+  command->add_option("--subquantizers", options->subquantizers,
+                      "ivf-pq: bytes of a code, a divisor of the dimensions [nearest to a quarter]");
+  command->add_option(
+      "--rerank-factor", options->rerank_factor,
+      "ivf-pq, sq8, sq16, binary: candidates that are scored again for each hit, 1 to 1000 [10, 4, 4, 20]");
   command->add_flag("--detach", options->detach, "Only start to build, do not wait");
 }
 
@@ -127,8 +186,8 @@ void AddSimple(CLI::App& parent, Session& session, const std::string& name, cons
 void AddWatch(CLI::App& parent, Session& session) {
   auto release = std::make_shared<std::string>();
   CLI::App* command =
-      session.Add(parent, "watch", "Follows a release until it is built or has caught up", "tandem release watch docs/r1",
-                  [release](Client& client, Session& out) -> absl::Status {
+      session.Add(parent, "watch", "Follows a release until it is built or has caught up",
+                  "tandem release watch docs/r1", [release](Client& client, Session& out) -> absl::Status {
                     absl::StatusOr<v1::Release> built = WatchBuild(client, out, *release, /*print_changes=*/true);
                     if (!built.ok()) return built.status();
                     if (!out.json) out.PrintLine(DescribeRelease(*built));

@@ -45,11 +45,42 @@ std::string DescribeVerdict(const v1::GateReport& gate) {
 }  // namespace
 
 std::string DescribeIndex(const v1::IndexSpec& index) {
-  if (index.kind_case() != v1::IndexSpec::kHnsw) return "flat";
-  std::string text = "hnsw";
-  if (index.hnsw().has_m()) absl::StrAppend(&text, " m=", index.hnsw().m());
-  if (index.hnsw().has_ef_construction()) absl::StrAppend(&text, " ef_construction=", index.hnsw().ef_construction());
-  if (index.hnsw().has_ef_search()) absl::StrAppend(&text, " ef_search=", index.hnsw().ef_search());
+  std::string text;
+  const auto add = [&text](bool set, absl::string_view name, int32_t value) {
+    if (set) absl::StrAppend(&text, " ", name, "=", value);
+  };
+  switch (index.kind_case()) {
+    case v1::IndexSpec::kFlat:
+      return "flat";
+    case v1::IndexSpec::kHnsw:
+      text = "hnsw";
+      add(index.hnsw().has_m(), "m", index.hnsw().m());
+      add(index.hnsw().has_ef_construction(), "ef_construction", index.hnsw().ef_construction());
+      add(index.hnsw().has_ef_search(), "ef_search", index.hnsw().ef_search());
+      return text;
+    case v1::IndexSpec::kIvfFlat:
+      text = "ivf-flat";
+      add(index.ivf_flat().has_lists(), "lists", index.ivf_flat().lists());
+      add(index.ivf_flat().has_nprobe(), "nprobe", index.ivf_flat().nprobe());
+      return text;
+    case v1::IndexSpec::kIvfPq:
+      text = "ivf-pq";
+      add(index.ivf_pq().has_lists(), "lists", index.ivf_pq().lists());
+      add(index.ivf_pq().has_nprobe(), "nprobe", index.ivf_pq().nprobe());
+      add(index.ivf_pq().has_subquantizers(), "subquantizers", index.ivf_pq().subquantizers());
+      add(index.ivf_pq().has_rerank_factor(), "rerank_factor", index.ivf_pq().rerank_factor());
+      return text;
+    case v1::IndexSpec::kScalarQuantized:
+      text = index.scalar_quantized().storage() == v1::STORE_FLOAT16 ? "sq16" : "sq8";
+      add(index.scalar_quantized().has_rerank_factor(), "rerank_factor", index.scalar_quantized().rerank_factor());
+      return text;
+    case v1::IndexSpec::kBinary:
+      text = "binary";
+      add(index.binary().has_rerank_factor(), "rerank_factor", index.binary().rerank_factor());
+      return text;
+    case v1::IndexSpec::KIND_NOT_SET:
+      return "";
+  }
   return text;
 }
 

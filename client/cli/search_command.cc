@@ -22,9 +22,10 @@ namespace {
 struct Options {
   std::string collection, vector_file, model_revision;
   std::vector<std::string> texts, like;
-  std::optional<int32_t> top_k, offset, ef_search;
+  std::optional<int32_t> top_k, offset, ef_search, nprobe, rerank_factor;
   std::optional<float> min_score;
   std::optional<int64_t> min_commit;
+  bool exact = false;
   bool ids_only = false;
 };
 
@@ -48,6 +49,9 @@ v1::SearchRequest Settings(const Options& options) {
   if (options.top_k) request.set_top_k(*options.top_k);
   if (options.offset) request.set_offset(*options.offset);
   if (options.ef_search) request.set_ef_search(*options.ef_search);
+  if (options.nprobe) request.set_nprobe(*options.nprobe);
+  if (options.rerank_factor) request.set_rerank_factor(*options.rerank_factor);
+  if (options.exact) request.set_exact(true);
   if (options.min_score) request.set_min_score(*options.min_score);
   request.set_view(options.ids_only ? v1::SearchRequest::IDS : v1::SearchRequest::FULL);
   return request;
@@ -137,6 +141,10 @@ void AddSearchCommand(CLI::App& app, Session& session) {
   command->add_option("--min-score", options->min_score, "Leave out hits below it");
   command->add_option("--min-commit", options->min_commit, "Wait until this write is searchable");
   command->add_option("--ef-search", options->ef_search, "hnsw: candidates while searching");
+  command->add_option("--nprobe", options->nprobe, "ivf-flat, ivf-pq: cells that are visited");
+  command->add_option("--rerank-factor", options->rerank_factor,
+                      "ivf-pq, sq8, sq16, binary: candidates that are scored again for each hit");
+  command->add_flag("--exact", options->exact, "Score every vector, whatever the kind of the index");
   command->add_flag("--ids-only", options->ids_only, "Ids and scores without the documents");
 }
 

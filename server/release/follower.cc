@@ -37,17 +37,50 @@ bool SupersededBy(const DocumentVersion& version, int64_t commit) {
   return version.superseded_by > 0 && version.superseded_by <= commit;
 }
 
+VectorMetric MetricOf(const EmbeddingContract& contract) {
+  switch (contract.metric) {
+    case MetricKind::kCosine:
+      return VectorMetric::kCosine;
+    case MetricKind::kInnerProduct:
+      return VectorMetric::kInnerProduct;
+  }
+  return VectorMetric::kCosine;
+}
+
+VectorIndexKind KindOf(const IndexSpec& index) {
+  switch (index.kind) {
+    case IndexKind::kBySize:  // Of no release that was created.
+    case IndexKind::kFlat:
+      return VectorIndexKind::kFlat;
+    case IndexKind::kHnsw:
+      return VectorIndexKind::kHnsw;
+    case IndexKind::kIvfFlat:
+      return VectorIndexKind::kIvfFlat;
+    case IndexKind::kIvfPq:
+      return VectorIndexKind::kIvfPq;
+    case IndexKind::kScalarQuantized:
+      return VectorIndexKind::kScalarQuantized;
+    case IndexKind::kBinary:
+      return VectorIndexKind::kBinary;
+  }
+  return VectorIndexKind::kFlat;
+}
+
 }  // namespace
 
 VectorIndexOptions IndexOptions(const ReleaseRecord& record) {
-  VectorIndexOptions options;
-  options.dimensions = record.contract.dimensions;
-  options.metric = record.contract.metric == MetricKind::kCosine ? VectorMetric::kCosine : VectorMetric::kInnerProduct;
-  options.kind = record.index.kind == IndexKind::kHnsw ? VectorIndexKind::kHnsw : VectorIndexKind::kFlat;
-  options.hnsw_m = record.index.hnsw_m;
-  options.hnsw_ef_construction = record.index.hnsw_ef_construction;
-  options.hnsw_ef_search = record.index.hnsw_ef_search;
-  return options;
+  const IndexSpec& index = record.index;
+  return {.dimensions = record.contract.dimensions,
+          .metric = MetricOf(record.contract),
+          .kind = KindOf(index),
+          .hnsw_m = index.hnsw_m,
+          .hnsw_ef_construction = index.hnsw_ef_construction,
+          .hnsw_ef_search = index.hnsw_ef_search,
+          .ivf_lists = index.ivf_lists,
+          .ivf_nprobe = index.ivf_nprobe,
+          .pq_subquantizers = index.pq_subquantizers,
+          .scalar_code = index.code_storage == CodeStorage::kFloat16 ? ScalarCode::kFloat16 : ScalarCode::kInt8,
+          .rerank_factor = index.rerank_factor};
 }
 
 Follower::Follower(const ReleaseOptions& options, const ReleaseRecord& record,
@@ -218,8 +251,7 @@ absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority prio
 absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size, EmbeddingPriority priority) {
   const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
   const int64_t bytes = size == StepSize::kShort ? kShortStepBytes : kLongStepBytes;
-  ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
-                   documents_->ReadLog(cursor(), kStepVersions, bytes, skip));
+  ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions, documents_->ReadLog(cursor(), kStepVersions, bytes, skip));
   Batch batch;
   batch.commit = versions.empty() ? up_to : std::min(versions.back().commit, up_to);
   std::erase_if(versions, [&](const DocumentVersion& version) { return version.commit > up_to; });

@@ -24,6 +24,20 @@ constexpr absl::Duration kTaskRetry = absl::Seconds(1);
 constexpr absl::Duration kLongestTaskRetry = absl::Minutes(5);
 constexpr int kFinishTries = 5;  // A build whose end fails so often is given up.
 constexpr absl::Duration kForgetPatience = absl::Seconds(10);
+constexpr int64_t kMostFlatDocuments = 20'000;  // Of a release whose kind of index is not asked for: HNSW above.
+
+// What the request did not settle, and what it could not know: how many documents and dimensions there are.
+absl::Status SettleIndex(int64_t documents, ReleaseRecord* record) {
+  IndexSpec& index = record->index;
+  if (index.kind == IndexKind::kBySize) {
+    index.kind = documents > kMostFlatDocuments ? IndexKind::kHnsw : IndexKind::kFlat;
+  }
+  if (index.pq_subquantizers > 0 && record->contract.dimensions % index.pq_subquantizers != 0) {
+    return InvalidField("index.ivf_pq.subquantizers", Concat(index.pq_subquantizers, ": must divide the ",
+                                                             record->contract.dimensions, " dimensions"));
+  }
+  return IndexOptions(*record).Validate();
+}
 
 }  // namespace
 
@@ -44,6 +58,8 @@ absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord&
   ASSIGN_OR_RETURN(const ModelRevisionRecord revision,
                    rooms_.meta->GetModelRevision(tenant_, record.model, record.revision));
   record.contract = revision.contract;
+  ASSIGN_OR_RETURN(const int64_t documents, documents_->Count());
+  RETURN_IF_ERROR(SettleIndex(documents, &record));
   {
     absl::MutexLock lock(&mutex_);
     const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -105,8 +121,8 @@ absl::Status OpenCollection::DeleteRelease(std::string_view id) {
       return absl::FailedPreconditionError(Concat(ReleaseName(id), " is being promoted and cannot be deleted"));
     }
     if (standing_in_ && previous_id_ == id) {
-      return absl::FailedPreconditionError(Concat(
-          ReleaseName(id), " answers in place of ", ReleaseName(live_id_), ", which cannot now, and cannot be deleted"));
+      return absl::FailedPreconditionError(Concat(ReleaseName(id), " answers in place of ", ReleaseName(live_id_),
+                                                  ", which cannot now, and cannot be deleted"));
     }
   }
   RETURN_IF_ERROR(rooms_.meta->DeleteRelease(tenant_, id_, id));

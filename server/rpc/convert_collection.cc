@@ -96,6 +96,9 @@ absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request) {
   query.offset = request.offset();
   if (request.has_min_score()) query.min_score = request.min_score();
   if (request.has_ef_search()) query.ef_search = request.ef_search();
+  if (request.has_nprobe()) query.nprobe = request.nprobe();
+  if (request.has_rerank_factor()) query.rerank_factor = request.rerank_factor();
+  query.exact = request.exact();
   query.with_documents = request.view() != v1::SearchRequest::IDS;
   return query;
 }

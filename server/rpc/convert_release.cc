@@ -12,8 +12,22 @@
 namespace tandem {
 namespace {
 
+// What is left to the index stays unset.
+template <class Index>
+void ListsToProto(const IndexSpec& spec, Index* out) {
+  if (spec.ivf_lists > 0) out->set_lists(spec.ivf_lists);
+  if (spec.ivf_nprobe > 0) out->set_nprobe(spec.ivf_nprobe);
+}
+
+template <class Index>
+void RerankFactorToProto(const IndexSpec& spec, Index* out) {
+  if (spec.rerank_factor > 0) out->set_rerank_factor(spec.rerank_factor);
+}
+
 void ToProto(const IndexSpec& spec, v1::IndexSpec* out) {
   switch (spec.kind) {
+    case IndexKind::kBySize:
+      return;
     case IndexKind::kFlat:
       out->mutable_flat();
       return;
@@ -21,7 +35,29 @@ void ToProto(const IndexSpec& spec, v1::IndexSpec* out) {
       out->mutable_hnsw()->set_m(spec.hnsw_m);
       out->mutable_hnsw()->set_ef_construction(spec.hnsw_ef_construction);
       out->mutable_hnsw()->set_ef_search(spec.hnsw_ef_search);
+      return;
+    case IndexKind::kIvfFlat:
+      ListsToProto(spec, out->mutable_ivf_flat());
+      return;
+    case IndexKind::kIvfPq:
+      ListsToProto(spec, out->mutable_ivf_pq());
+      if (spec.pq_subquantizers > 0) out->mutable_ivf_pq()->set_subquantizers(spec.pq_subquantizers);
+      RerankFactorToProto(spec, out->mutable_ivf_pq());
+      return;
+    case IndexKind::kScalarQuantized:
+      out->mutable_scalar_quantized()->set_storage(static_cast<v1::VectorStorage>(spec.code_storage));
+      RerankFactorToProto(spec, out->mutable_scalar_quantized());
+      return;
+    case IndexKind::kBinary:
+      RerankFactorToProto(spec, out->mutable_binary());
+      return;
   }
+}
+
+template <class Index>
+void ListsFromProto(const Index& index, IndexSpec* record) {
+  record->ivf_lists = index.lists();
+  record->ivf_nprobe = index.nprobe();
 }
 
 void ToProto(std::string_view collection, const Evaluation& evaluation, v1::Evaluation* out) {
@@ -62,13 +98,42 @@ void ToProto(const ModelRevisionRecord& record, v1::ModelRevision* out) {
   }
 }
 
+// A field that is not set reads as 0: left to the index.
 IndexSpec FromProto(const v1::IndexSpec& spec) {
   IndexSpec record;
-  if (!spec.has_hnsw()) return record;
-  record.kind = IndexKind::kHnsw;
-  if (spec.hnsw().has_m()) record.hnsw_m = spec.hnsw().m();
-  if (spec.hnsw().has_ef_construction()) record.hnsw_ef_construction = spec.hnsw().ef_construction();
-  if (spec.hnsw().has_ef_search()) record.hnsw_ef_search = spec.hnsw().ef_search();
+  switch (spec.kind_case()) {
+    case v1::IndexSpec::KIND_NOT_SET:
+      record.kind = IndexKind::kBySize;
+      break;
+    case v1::IndexSpec::kFlat:
+      record.kind = IndexKind::kFlat;
+      break;
+    case v1::IndexSpec::kHnsw:
+      record.kind = IndexKind::kHnsw;
+      if (spec.hnsw().has_m()) record.hnsw_m = spec.hnsw().m();
+      if (spec.hnsw().has_ef_construction()) record.hnsw_ef_construction = spec.hnsw().ef_construction();
+      if (spec.hnsw().has_ef_search()) record.hnsw_ef_search = spec.hnsw().ef_search();
+      break;
+    case v1::IndexSpec::kIvfFlat:
+      record.kind = IndexKind::kIvfFlat;
+      ListsFromProto(spec.ivf_flat(), &record);
+      break;
+    case v1::IndexSpec::kIvfPq:
+      record.kind = IndexKind::kIvfPq;
+      ListsFromProto(spec.ivf_pq(), &record);
+      record.pq_subquantizers = spec.ivf_pq().subquantizers();
+      record.rerank_factor = spec.ivf_pq().rerank_factor();
+      break;
+    case v1::IndexSpec::kScalarQuantized:
+      record.kind = IndexKind::kScalarQuantized;
+      if (spec.scalar_quantized().storage() == v1::STORE_FLOAT16) record.code_storage = CodeStorage::kFloat16;
+      record.rerank_factor = spec.scalar_quantized().rerank_factor();
+      break;
+    case v1::IndexSpec::kBinary:
+      record.kind = IndexKind::kBinary;
+      record.rerank_factor = spec.binary().rerank_factor();
+      break;
+  }
   return record;
 }
 

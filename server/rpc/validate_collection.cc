@@ -54,9 +54,6 @@ absl::Status RefuseUnavailable(const v1::SearchRequest& request) {
   if (request.has_filter()) return NotAvailable("filter");
   if (request.has_by_keyword()) return NotAvailable("by_keyword");
   if (request.has_hybrid()) return NotAvailable("hybrid");
-  if (request.has_exact()) return NotAvailable("exact");
-  if (request.has_nprobe()) return NotAvailable("nprobe");
-  if (request.has_rerank_factor()) return NotAvailable("rerank_factor");
   if (request.has_group_by()) return NotAvailable("group_by");
   if (request.has_diversity()) return NotAvailable("diversity");
   if (request.has_read_mask()) return NotAvailable("read_mask");
@@ -92,7 +89,11 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
   }
   RETURN_IF_ERROR(
       CheckEnum("view", request.view(), v1::SearchRequest::View_IsValid(request.view()), "SearchRequest.View"));
-  return request.has_ef_search() ? CheckRange("ef_search", request.ef_search(), 1, kMaxEfSearch) : absl::OkStatus();
+  // Whether the live release's index has such a parameter, the search finds out.
+  if (request.has_ef_search()) RETURN_IF_ERROR(CheckRange("ef_search", request.ef_search(), 1, kMaxEfSearch));
+  if (request.has_nprobe()) RETURN_IF_ERROR(CheckRange("nprobe", request.nprobe(), 1, kMaxLists));
+  return request.has_rerank_factor() ? CheckRange("rerank_factor", request.rerank_factor(), 1, kMaxRerankFactor)
+                                     : absl::OkStatus();
 }
 
 }  // namespace

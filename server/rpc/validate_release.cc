@@ -44,19 +44,58 @@ absl::Status CheckRole(v1::InputRole role) {
   return CheckEnum("role", role, v1::InputRole_IsValid(role), "InputRole", /*required=*/true);
 }
 
-absl::Status ValidateIndex(const v1::IndexSpec& index) {
-  constexpr char kNotYet[] = "is not available in this server yet";
-  if (index.has_ivf_flat()) return InvalidField("index.ivf_flat", kNotYet);
-  if (index.has_ivf_pq()) return InvalidField("index.ivf_pq", kNotYet);
-  if (index.has_scalar_quantized()) return InvalidField("index.scalar_quantized", kNotYet);
-  if (index.has_binary()) return InvalidField("index.binary", kNotYet);
-  const v1::HnswIndex& hnsw = index.hnsw();
+absl::Status ValidateHnsw(const v1::HnswIndex& hnsw) {
   if (hnsw.has_m()) RETURN_IF_ERROR(CheckRange("index.hnsw.m", hnsw.m(), 4, 128));
   if (hnsw.has_ef_construction()) {
     RETURN_IF_ERROR(CheckRange("index.hnsw.ef_construction", hnsw.ef_construction(), 8, 2000));
   }
   return hnsw.has_ef_search() ? CheckRange("index.hnsw.ef_search", hnsw.ef_search(), 1, kMaxEfSearch)
                               : absl::OkStatus();
+}
+
+// Of IvfFlatIndex and IvfPqIndex.
+template <class Index>
+absl::Status ValidateLists(std::string_view path, const Index& index) {
+  if (index.has_lists()) RETURN_IF_ERROR(CheckRange(Concat(path, ".lists"), index.lists(), 1, kMaxLists));
+  const int most = index.has_lists() ? index.lists() : kMaxLists;
+  return index.has_nprobe() ? CheckRange(Concat(path, ".nprobe"), index.nprobe(), 1, most) : absl::OkStatus();
+}
+
+template <class Index>
+absl::Status ValidateRerankFactor(std::string_view path, const Index& index) {
+  if (!index.has_rerank_factor()) return absl::OkStatus();
+  return CheckRange(Concat(path, ".rerank_factor"), index.rerank_factor(), 1, kMaxRerankFactor);
+}
+
+absl::Status ValidateIndex(const v1::IndexSpec& index) {
+  switch (index.kind_case()) {
+    case v1::IndexSpec::kFlat:
+    case v1::IndexSpec::KIND_NOT_SET:
+      return absl::OkStatus();
+    case v1::IndexSpec::kHnsw:
+      return ValidateHnsw(index.hnsw());
+    case v1::IndexSpec::kIvfFlat:
+      return ValidateLists("index.ivf_flat", index.ivf_flat());
+    case v1::IndexSpec::kIvfPq:
+      RETURN_IF_ERROR(ValidateLists("index.ivf_pq", index.ivf_pq()));
+      // Whether it divides the dimensions only the release knows.
+      if (index.ivf_pq().has_subquantizers()) {
+        RETURN_IF_ERROR(CheckRange("index.ivf_pq.subquantizers", index.ivf_pq().subquantizers(), 1, kMaxDimensions));
+      }
+      return ValidateRerankFactor("index.ivf_pq", index.ivf_pq());
+    case v1::IndexSpec::kScalarQuantized: {
+      const v1::VectorStorage storage = index.scalar_quantized().storage();
+      constexpr char kPath[] = "index.scalar_quantized.storage";
+      RETURN_IF_ERROR(CheckEnum(kPath, storage, v1::VectorStorage_IsValid(storage), "VectorStorage"));
+      if (storage == v1::STORE_FLOAT32) {
+        return InvalidField(kPath, "STORE_FLOAT32: must be STORE_FLOAT16 or STORE_INT8; flat is the index of floats");
+      }
+      return ValidateRerankFactor("index.scalar_quantized", index.scalar_quantized());
+    }
+    case v1::IndexSpec::kBinary:
+      return ValidateRerankFactor("index.binary", index.binary());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace

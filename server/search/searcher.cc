@@ -136,13 +136,18 @@ absl::StatusOr<std::vector<PreparedQuery>> Prepare(const Call& call, const std::
 }
 
 // Hits after the offset, best first.
-absl::StatusOr<std::vector<ScoredLabel>> FindLabels(const Call& call, const SearchQuery& query,
+absl::StatusOr<std::vector<ScoredLabel>> FindLabels(const Call& call, size_t i, const SearchQuery& query,
                                                     const PreparedQuery& prepared) {
   const VectorSearch search{.k = query.offset + query.top_k,
                             .min_score = query.min_score,
                             .ef_search = query.ef_search,
+                            .nprobe = query.nprobe,
+                            .rerank_factor = query.rerank_factor,
+                            .exact = query.exact,
                             .exclude = prepared.exclude};
-  ASSIGN_OR_RETURN(std::vector<ScoredLabel> hits, call.snapshot->Search(prepared.vector, search));
+  absl::StatusOr<std::vector<ScoredLabel>> found = call.snapshot->Search(prepared.vector, search);
+  if (!found.ok() && call.query_count > 1) return PrefixField(Concat("searches[", i, "]"), found.status());
+  ASSIGN_OR_RETURN(std::vector<ScoredLabel> hits, std::move(found));
   hits.erase(hits.begin(), hits.begin() + std::min<size_t>(query.offset, hits.size()));
   return hits;
 }
@@ -207,7 +212,7 @@ absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::str
   ReplyBytes reply_bytes(terms.max_reply_bytes);
   for (size_t i = 0; i < queries.size(); ++i) {
     RETURN_IF_ERROR(CheckDeadline(call));
-    ASSIGN_OR_RETURN(const std::vector<ScoredLabel> found, FindLabels(call, queries[i], prepared[i]));
+    ASSIGN_OR_RETURN(const std::vector<ScoredLabel> found, FindLabels(call, i, queries[i], prepared[i]));
     ASSIGN_OR_RETURN(answers.answers.emplace_back(), MakeAnswer(call, queries[i], prepared[i], found, &reply_bytes));
   }
   return answers;

@@ -33,7 +33,8 @@ struct SearchQuery {
   int top_k = 10;
   int offset = 0;
   std::optional<float> min_score;
-  std::optional<int> ef_search;
+  std::optional<int> ef_search, nprobe, rerank_factor;  // INVALID_ARGUMENT where the index has no such parameter.
+  bool exact = false;
   bool with_documents = true;
 };
 

@@ -84,6 +84,13 @@ constexpr const char* kMigrations[] = {
 
     // What a training did to its model.
     "ALTER TABLE revisions ADD COLUMN comparison TEXT NOT NULL DEFAULT ''",
+
+    // Kinds of index other than flat and HNSW.
+    "ALTER TABLE releases ADD COLUMN ivf_lists INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE releases ADD COLUMN ivf_nprobe INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE releases ADD COLUMN pq_subquantizers INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE releases ADD COLUMN code_storage INTEGER NOT NULL DEFAULT 3;"
+    "ALTER TABLE releases ADD COLUMN rerank_factor INTEGER NOT NULL DEFAULT 0",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

@@ -9,7 +9,8 @@ namespace {
 
 constexpr char kSelectRelease[] =
     "SELECT id, state, create_us, model, revision, index_kind, hnsw_m, hnsw_ef_construction, hnsw_ef_search, contract,"
-    "  evaluation, promote_us, demote_us, error_code, error_message, gate FROM releases ";
+    "  evaluation, promote_us, demote_us, error_code, error_message, gate, ivf_lists, ivf_nprobe, pq_subquantizers,"
+    "  code_storage, rerank_factor FROM releases ";
 
 absl::StatusOr<ReleaseRecord> ReadRelease(Query& row, std::string_view tenant, std::string_view collection) {
   ReleaseRecord release;
@@ -31,6 +32,11 @@ absl::StatusOr<ReleaseRecord> ReadRelease(Query& row, std::string_view tenant, s
   release.error_code = static_cast<int>(row.Int());
   release.error_message = row.Text();
   ASSIGN_OR_RETURN(release.gate, UnpackGate(row.Blob()));
+  release.index.ivf_lists = static_cast<int>(row.Int());
+  release.index.ivf_nprobe = static_cast<int>(row.Int());
+  release.index.pq_subquantizers = static_cast<int>(row.Int());
+  release.index.code_storage = static_cast<CodeStorage>(row.Int());
+  release.index.rerank_factor = static_cast<int>(row.Int());
   return release;
 }
 
@@ -81,11 +87,14 @@ void WriteRelease(Database& db, int64_t collection_key, const ReleaseRecord& rel
   Query(db,
         "UPDATE releases SET state = ?, create_us = ?, model = ?, revision = ?, index_kind = ?, hnsw_m = ?,"
         " hnsw_ef_construction = ?, hnsw_ef_search = ?, contract = ?, evaluation = ?, promote_us = ?, demote_us = ?,"
-        " error_code = ?, error_message = ?, gate = ? WHERE collection = ? AND id = ?",
+        " error_code = ?, error_message = ?, gate = ?, ivf_lists = ?, ivf_nprobe = ?, pq_subquantizers = ?,"
+        " code_storage = ?, rerank_factor = ? WHERE collection = ? AND id = ?",
         release.state, release.create_time, release.model, release.revision, release.index.kind, release.index.hnsw_m,
         release.index.hnsw_ef_construction, release.index.hnsw_ef_search, PackContract(release.contract),
         PackEvaluation(release.evaluation), release.promote_time, release.demote_time, release.error_code,
-        release.error_message, PackGate(release.gate), collection_key, release.id)
+        release.error_message, PackGate(release.gate), release.index.ivf_lists, release.index.ivf_nprobe,
+        release.index.pq_subquantizers, release.index.code_storage, release.index.rerank_factor, collection_key,
+        release.id)
       .Run();
 }
 

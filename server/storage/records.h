@@ -158,12 +158,21 @@ struct EvaluationSetRecord {
 // kLive -> kPrevious; kPrevious -> {kLive, kRetired}; kRetired -> kLive.
 enum class ReleaseState { kBuilding = 1, kReady = 2, kLive = 3, kPrevious = 4, kRetired = 5, kFailed = 6 };
 
-enum class IndexKind { kFlat = 1, kHnsw = 2 };  // Values reach disk: do not change.
+// Values reach disk: do not change. kBySize only until the release is created.
+enum class IndexKind { kBySize = 0, kFlat = 1, kHnsw = 2, kIvfFlat = 3, kIvfPq = 4, kScalarQuantized = 5, kBinary = 6 };
+enum class CodeStorage { kFloat16 = 2, kInt8 = 3 };  // Numbers of the API's VectorStorage; reach disk: do not change.
+
+// As VectorIndexOptions (index/vector_index.h) has them: 0 where it is left to the index.
 struct IndexSpec {
   IndexKind kind = IndexKind::kFlat;
   int hnsw_m = 16;
   int hnsw_ef_construction = 100;
   int hnsw_ef_search = 64;
+  int ivf_lists = 0;
+  int ivf_nprobe = 0;
+  int pq_subquantizers = 0;
+  CodeStorage code_storage = CodeStorage::kInt8;
+  int rerank_factor = 0;
 };
 
 struct Evaluation {

@@ -108,6 +108,8 @@ void AddSearch(Cases* cases, const std::string& method, const std::string& open,
   for (const char* bad : {"offset: -1", "offset: 10001"}) add(std::string("text: \"q\" ") + bad, "offset");
   for (const char* bad : {"nan", "inf"}) add(std::string("text: \"q\" min_score: ") + bad, "min_score");
   for (const char* bad : {"0", "10001"}) add(std::string("text: \"q\" ef_search: ") + bad, "ef_search");
+  for (const char* bad : {"0", "65537"}) add(std::string("text: \"q\" nprobe: ") + bad, "nprobe");
+  for (const char* bad : {"0", "1001"}) add(std::string("text: \"q\" rerank_factor: ") + bad, "rerank_factor");
   add("text: \"q\" view: 9", "view");
 }
 
@@ -335,6 +337,25 @@ void AddReleases(Cases* cases) {
       {create, {in_c + model + "index { hnsw { ef_construction: 2001 } }"}, "index.hnsw.ef_construction", ""});
   cases->push_back({create, {in_c + model + "index { hnsw { ef_search: 0 } }"}, "index.hnsw.ef_search", ""});
   cases->push_back({create, {in_c + model + "index { hnsw { ef_search: 10001 } }"}, "index.hnsw.ef_search", ""});
+  const auto add_index = [&](const std::string& kind, const std::string& field, const std::string& value) {
+    cases->push_back({create,
+                      {in_c + model + "index { " + kind + " { " + field + ": " + value + " } }"},
+                      "index." + kind + "." + field,
+                      ""});
+  };
+  for (const char* kind : {"ivf_flat", "ivf_pq"}) {
+    for (const char* bad : {"0", "65537"}) add_index(kind, "lists", bad);
+    for (const char* bad : {"0", "65537"}) add_index(kind, "nprobe", bad);
+    cases->push_back({create,
+                      {in_c + model + "index { " + kind + " { lists: 7 nprobe: 8 } }"},
+                      std::string("index.") + kind + ".nprobe",
+                      ""});
+  }
+  for (const char* kind : {"ivf_pq", "scalar_quantized", "binary"}) {
+    for (const char* bad : {"0", "1001"}) add_index(kind, "rerank_factor", bad);
+  }
+  for (const char* bad : {"0", "65537"}) add_index("ivf_pq", "subquantizers", bad);
+  for (const char* bad : {"STORE_FLOAT32", "9"}) add_index("scalar_quantized", "storage", bad);
   for (const char* method :
        {"GetRelease", "CancelRelease", "DeleteRelease", "WatchRelease", "PromoteRelease", "ExportIndex"}) {
     AddName(cases, service + method, "name");

@@ -87,6 +87,82 @@ TEST_F(CollectionsTest, AReleaseIsEvaluatedWhenItsBuildEnds) {
   EXPECT_LT(bad.evaluation->metrics.ndcg_at_10, 0.6);
 }
 
+// Every kind is sealed, measured, served and opened again.
+TEST_F(CollectionsTest, AReleaseOfAnyKindOfIndexServes) {
+  world_.PutMany(0, 400);
+  world_.CreateEvaluationSet("e", 20);
+  GatePolicy gate;
+  gate.evaluation_set = "e";
+  world_.SetGate(gate);
+  const std::pair<const char*, IndexKind> kinds[] = {
+      {"hnsw", IndexKind::kHnsw},          {"ivf", IndexKind::kIvfFlat}, {"pq", IndexKind::kIvfPq},
+      {"sq", IndexKind::kScalarQuantized}, {"bits", IndexKind::kBinary},
+  };
+  for (const auto& [id, kind] : kinds) {
+    world_.GoLive(id, "a", kind);
+    EXPECT_EQ(world_.Row(id).index.kind, kind);
+    EXPECT_GE(world_.Row(id).evaluation->index_recall_at_10, kind == IndexKind::kBinary ? 0.8 : 0.95) << id;
+    for (const bool restarted : {false, true}) {
+      if (restarted) world_.Restart();
+      const auto live = world_.LiveAtHead();
+      ASSERT_NE(live, nullptr);
+      const test::Answer answer = test::Ask(world_, *live, "w7 w8");
+      EXPECT_EQ(answer.release, id);
+      EXPECT_EQ(answer.size, 400);
+      EXPECT_EQ(answer.hits.size(), 10u) << id;
+    }
+  }
+}
+
+// Bits alone do not tell like vectors apart: with as many candidates as hits the index misses some.
+TEST_F(CollectionsTest, AnIndexThatFindsTooLittleIsNotPromoted) {
+  world_.PutMany(0, 400);
+  world_.CreateEvaluationSet("e", 20);
+  GatePolicy gate;
+  gate.evaluation_set = "e";
+  gate.min_index_recall = 1;
+  world_.SetGate(gate);
+  ReleaseRecord record;
+  record.tenant = kTenant;
+  record.collection = kCollection;
+  record.id = "coarse";
+  record.model = "m";
+  record.revision = "a";
+  record.index.kind = IndexKind::kBinary;
+  record.index.rerank_factor = 1;
+  ASSERT_TRUE(world_.collections().CreateRelease(record, nullptr).ok());
+  const ReleaseRecord built = world_.WaitBuilt("coarse");
+  ASSERT_TRUE(built.evaluation.has_value());
+  EXPECT_LT(built.evaluation->index_recall_at_10, 1);
+  const absl::Status refused = world_.Promote("coarse").status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("the index's recall@10 is"));
+}
+
+TEST_F(CollectionsTest, AnIndexThatIsNotAskedForIsChosenByTheNumberOfDocuments) {
+  world_.PutMany(0, 20'000);
+  EXPECT_EQ(world_.CreateRelease("small", "a", IndexKind::kBySize)->index.kind, IndexKind::kFlat);
+  world_.PutMany(20'000, 1);
+  EXPECT_EQ(world_.CreateRelease("large", "a", IndexKind::kBySize)->index.kind, IndexKind::kHnsw);
+  EXPECT_EQ(world_.Row("large").index.kind, IndexKind::kHnsw);
+  for (const char* id : {"small", "large"})
+    EXPECT_TRUE(world_.collections().CancelRelease(kTenant, kCollection, id).ok());
+}
+
+TEST_F(CollectionsTest, SubquantizersThatDoNotDivideTheDimensionsAreRefused) {
+  ReleaseRecord record;
+  record.tenant = kTenant;
+  record.collection = kCollection;
+  record.id = "r1";
+  record.model = "m";
+  record.revision = "a";
+  record.index.kind = IndexKind::kIvfPq;
+  record.index.pq_subquantizers = world_.meta().GetModelRevision(kTenant, "m", "a")->contract.dimensions - 1;
+  const absl::Status status = world_.collections().CreateRelease(record, nullptr).status();
+  EXPECT_EQ(FieldPath(status), "index.ivf_pq.subquantizers") << status;
+  EXPECT_TRUE(absl::IsNotFound(world_.meta().GetRelease(kTenant, kCollection, "r1").status()));
+}
+
 TEST_F(CollectionsTest, LiveFollowsWritesAndLiveAtWaitsForThem) {
   world_.PutMany(0, 100);
   world_.GoLive("r1", "a");

@@ -154,7 +154,9 @@ TEST_F(MetaStoreJobsTest, JobsOfTheFormatBeforeUseNoCollection) {
     file.exec(
         "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
         "ALTER TABLE jobs DROP COLUMN result; ALTER TABLE revisions DROP COLUMN comparison;"
-        "PRAGMA user_version = 3");
+        "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
+        "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
+        "ALTER TABLE releases DROP COLUMN rerank_factor; PRAGMA user_version = 3");
   }
   Reopen();
   const JobRecord read = store_->GetJob("t", "old").value();

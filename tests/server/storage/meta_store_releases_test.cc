@@ -108,6 +108,11 @@ TEST_F(MetaStoreReleasesTest, UpdateReleaseTakesOnlyLegalSteps) {
 
 TEST_F(MetaStoreReleasesTest, AReleaseKeepsEveryField) {
   ReleaseRecord release = Make("a");
+  release.index.ivf_lists = 65536;
+  release.index.ivf_nprobe = 17;
+  release.index.pq_subquantizers = 96;
+  release.index.code_storage = CodeStorage::kFloat16;
+  release.index.rerank_factor = 1000;
   ASSERT_TRUE(store_->CreateRelease(release, nullptr).ok());
   release.evaluation = Evaluation{"set", 9, {0.1, 0.2, 0.3, 0.4, 5}, 0.99};
   release.state = ReleaseState::kFailed;
@@ -119,6 +124,11 @@ TEST_F(MetaStoreReleasesTest, AReleaseKeepsEveryField) {
   EXPECT_EQ(read.state, ReleaseState::kFailed);
   EXPECT_EQ(read.index.kind, IndexKind::kHnsw);
   EXPECT_EQ(read.index.hnsw_m, 24);
+  EXPECT_EQ(read.index.ivf_lists, 65536);
+  EXPECT_EQ(read.index.ivf_nprobe, 17);
+  EXPECT_EQ(read.index.pq_subquantizers, 96);
+  EXPECT_EQ(read.index.code_storage, CodeStorage::kFloat16);
+  EXPECT_EQ(read.index.rerank_factor, 1000);
   EXPECT_EQ(read.contract, release.contract);
   EXPECT_EQ(read.evaluation->metrics.mrr_at_10, 0.3);
   EXPECT_EQ(read.evaluation->commit, 9);
@@ -225,7 +235,10 @@ TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
         "ALTER TABLE releases DROP COLUMN gate; ALTER TABLE jobs DROP COLUMN datasets;"
         "ALTER TABLE revisions DROP COLUMN comparison; ALTER TABLE revisions DROP COLUMN sources;"
         "ALTER TABLE jobs DROP COLUMN collection;"
-        "ALTER TABLE jobs DROP COLUMN target_dataset; ALTER TABLE jobs DROP COLUMN result; PRAGMA user_version = 1");
+        "ALTER TABLE jobs DROP COLUMN target_dataset; ALTER TABLE jobs DROP COLUMN result;"
+        "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
+        "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
+        "ALTER TABLE releases DROP COLUMN rerank_factor; PRAGMA user_version = 1");
   }
   Reopen();
   EXPECT_EQ(StateOf("a"), ReleaseState::kReady);

@@ -164,7 +164,10 @@ TEST_F(MetaStoreTest, ADatabaseOfTheFormatBeforeKeepsItsExamplesAndJobs) {
         "ALTER TABLE jobs DROP COLUMN datasets; ALTER TABLE revisions DROP COLUMN sources;"
         "ALTER TABLE revisions DROP COLUMN comparison;"
         "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
-        "ALTER TABLE jobs DROP COLUMN result; PRAGMA user_version = 2");
+        "ALTER TABLE jobs DROP COLUMN result;"
+        "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
+        "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
+        "ALTER TABLE releases DROP COLUMN rerank_factor; PRAGMA user_version = 2");
   }
   Reopen();
   EXPECT_EQ(store_->ReadExamples("t", "d", 0, 9, 9, 1 << 20)->at(0).example.anchor, "a");
