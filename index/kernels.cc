@@ -53,12 +53,41 @@ inline __attribute__((always_inline)) int32_t CountDifferentBits(const uint8_t* 
   return count;
 }
 
-int32_t PlainHammingDistance(const uint8_t* a, const uint8_t* b, size_t size) { return CountDifferentBits(a, b, size); }
+inline __attribute__((always_inline)) void CountAllDifferentBits(const uint8_t* query, const uint8_t* codes,
+                                                                 size_t size, size_t count, int32_t* distances) {
+  for (size_t i = 0; i < count; ++i) distances[i] = CountDifferentBits(query, codes + i * size, size);
+}
+
+void PlainHammingDistances(const uint8_t* query, const uint8_t* codes, size_t size, size_t count, int32_t* distances) {
+  CountAllDifferentBits(query, codes, size, count, distances);
+}
+
+int64_t PlainWeightedSum(const uint8_t* codes, const int8_t* high, const int8_t* low, size_t size) {
+  int64_t sum = 0;
+  for (size_t i = 0; i < size; ++i) sum += int64_t{codes[i]} * (128 * high[i] + low[i]);
+  return sum;
+}
 
 #if TANDEM_X86
 
-__attribute__((target("popcnt"))) int32_t PopcntHammingDistance(const uint8_t* a, const uint8_t* b, size_t size) {
-  return CountDifferentBits(a, b, size);
+__attribute__((target("popcnt"))) void PopcntHammingDistances(const uint8_t* query, const uint8_t* codes, size_t size,
+                                                              size_t count, int32_t* distances) {
+  CountAllDifferentBits(query, codes, size, count, distances);
+}
+
+__attribute__((target("avx512f,avx512bw,avx512vpopcntdq"))) void Avx512HammingDistances(const uint8_t* query,
+                                                                                        const uint8_t* codes,
+                                                                                        size_t size, size_t count,
+                                                                                        int32_t* distances) {
+  for (size_t i = 0; i < count; ++i, codes += size) {
+    __m512i bits = _mm512_setzero_si512();
+    for (size_t at = 0; at < size; at += 64) {
+      const __mmask64 mask = size - at >= 64 ? ~__mmask64{0} : (__mmask64{1} << (size - at)) - 1;
+      const __m512i x = _mm512_maskz_loadu_epi8(mask, query + at), y = _mm512_maskz_loadu_epi8(mask, codes + at);
+      bits = _mm512_add_epi64(bits, _mm512_popcnt_epi64(_mm512_xor_si512(x, y)));
+    }
+    distances[i] = static_cast<int32_t>(_mm512_reduce_add_epi64(bits));
+  }
 }
 
 // What the two float kernels have in common: four sums of 16 lanes, 64 floats a step, and a masked rest.
@@ -104,6 +133,19 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) int32_t Avx512InnerProduc
   return _mm512_reduce_add_epi32(_mm512_sub_epi32(moved, off));
 }
 
+__attribute__((target("avx512f,avx512bw,avx512vnni"))) int64_t Avx512WeightedSum(const uint8_t* codes,
+                                                                                 const int8_t* high, const int8_t* low,
+                                                                                 size_t size) {
+  __m512i high_sum = _mm512_setzero_si512(), low_sum = high_sum;
+  for (size_t i = 0; i < size; i += 64) {
+    const __mmask64 mask = size - i >= 64 ? ~__mmask64{0} : (__mmask64{1} << (size - i)) - 1;
+    const __m512i code = _mm512_maskz_loadu_epi8(mask, codes + i);
+    high_sum = _mm512_dpbusd_epi32(high_sum, code, _mm512_loadu_si512(high + i));
+    low_sum = _mm512_dpbusd_epi32(low_sum, code, _mm512_loadu_si512(low + i));
+  }
+  return 128 * int64_t{_mm512_reduce_add_epi32(high_sum)} + _mm512_reduce_add_epi32(low_sum);
+}
+
 __attribute__((target("avx2"))) inline float HorizontalSum(__m256 lanes) {
   const __m128 half = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
   const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -133,6 +175,12 @@ __attribute__((target("avx2,fma"))) float Avx2SquaredDistance(const float* a, co
   TANDEM_AVX2_SUM(TANDEM_AVX2_SQUARE, PlainSquaredDistance);
 }
 
+__attribute__((target("avx2"))) inline int32_t HorizontalSum(__m256i lanes) {
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+
 __attribute__((target("avx2"))) int32_t Avx2InnerProductInt8(const int8_t* a, const int8_t* b, size_t size) {
   __m256i sum = _mm256_setzero_si256();
   for (size_t i = 0; i < size; i += 16) {
@@ -140,9 +188,22 @@ __attribute__((target("avx2"))) int32_t Avx2InnerProductInt8(const int8_t* a, co
     const __m256i y = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + i)));
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, y));
   }
-  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-  return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+  return HorizontalSum(sum);
+}
+
+__attribute__((target("avx2"))) int64_t Avx2WeightedSum(const uint8_t* codes, const int8_t* high, const int8_t* low,
+                                                        size_t size) {
+  __m256i high_sum = _mm256_setzero_si256(), low_sum = high_sum;
+  size_t i = 0;
+  for (; i + 16 <= size; i += 16) {
+    const __m256i code = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i)));
+    const __m256i x = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(high + i)));
+    const __m256i y = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low + i)));
+    high_sum = _mm256_add_epi32(high_sum, _mm256_madd_epi16(code, x));
+    low_sum = _mm256_add_epi32(low_sum, _mm256_madd_epi16(code, y));
+  }
+  return 128 * int64_t{HorizontalSum(high_sum)} + HorizontalSum(low_sum) +
+         PlainWeightedSum(codes + i, high + i, low + i, size - i);
 }
 
 #endif  // TANDEM_X86
@@ -151,18 +212,20 @@ struct Kernels {
   float (*inner_product)(const float*, const float*, size_t) = PlainInnerProduct;
   float (*squared_distance)(const float*, const float*, size_t) = PlainSquaredDistance;
   int32_t (*inner_product_int8)(const int8_t*, const int8_t*, size_t) = PlainInnerProductInt8;
-  int32_t (*hamming_distance)(const uint8_t*, const uint8_t*, size_t) = PlainHammingDistance;
+  int64_t (*weighted_sum)(const uint8_t*, const int8_t*, const int8_t*, size_t) = PlainWeightedSum;
+  void (*hamming_distances)(const uint8_t*, const uint8_t*, size_t, size_t, int32_t*) = PlainHammingDistances;
 };
 
 Kernels ForThisCpu() {
   Kernels kernels;
 #if TANDEM_X86
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("popcnt")) kernels.hamming_distance = PopcntHammingDistance;
+  if (__builtin_cpu_supports("popcnt")) kernels.hamming_distances = PopcntHammingDistances;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     kernels.inner_product = Avx2InnerProduct;
     kernels.squared_distance = Avx2SquaredDistance;
     kernels.inner_product_int8 = Avx2InnerProductInt8;
+    kernels.weighted_sum = Avx2WeightedSum;
   }
   if (__builtin_cpu_supports("avx512f")) {
     kernels.inner_product = Avx512InnerProduct;
@@ -170,6 +233,10 @@ Kernels ForThisCpu() {
   }
   if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni")) {
     kernels.inner_product_int8 = Avx512InnerProductInt8;
+    kernels.weighted_sum = Avx512WeightedSum;
+  }
+  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vpopcntdq")) {
+    kernels.hamming_distances = Avx512HammingDistances;
   }
 #endif
   return kernels;
@@ -191,8 +258,12 @@ int32_t InnerProductInt8(const int8_t* a, const int8_t* b, size_t size) {
   return kKernels.inner_product_int8(a, b, size);
 }
 
-int32_t HammingDistance(const uint8_t* a, const uint8_t* b, size_t size) {
-  return kKernels.hamming_distance(a, b, size);
+int64_t WeightedSum(const uint8_t* codes, const int8_t* high, const int8_t* low, size_t size) {
+  return kKernels.weighted_sum(codes, high, low, size);
+}
+
+void HammingDistances(const uint8_t* query, const uint8_t* codes, size_t size, size_t count, int32_t* distances) {
+  kKernels.hamming_distances(query, codes, size, count, distances);
 }
 
 }  // namespace tandem

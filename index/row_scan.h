@@ -22,11 +22,16 @@ inline bool Better(const ScoredLabel& a, const ScoredLabel& b) {
 class TopHits {
  public:
   explicit TopHits(size_t k) : k_(k) { heap_.reserve(k); }
-  void Offer(int64_t label, float score);
+  void Offer(int64_t label, float score) {
+    if (heap_.size() == k_ && score < worst_) return;  // Almost all of a scan's.
+    Keep(label, score);
+  }
   std::vector<ScoredLabel> TakeBestFirst();
 
  private:
+  void Keep(int64_t label, float score);
   const size_t k_;
+  float worst_ = 0;                // Of the best; means something once there are k.
   std::vector<ScoredLabel> heap_;  // The worst of the best on top.
 };
 
@@ -46,20 +51,25 @@ struct ScoredQuery {
   float Score(const float* row) const;
 };
 
-// Calls `visit(row)` for every row (from the range's first) whose position is not in `hidden`, ascending.
+// Calls `visit(first, last)` for every run of rows (from the range's first, without `last`) whose positions are not in
+// `hidden`, ascending; no run is empty.
 template <typename Visit>
-void VisitRows(const RowRange& rows, const Roaring& hidden, Visit&& visit) {
+void VisitRuns(const RowRange& rows, const Roaring& hidden, Visit&& visit) {
   const uint64_t end = uint64_t{rows.first_position} + rows.count;
   uint64_t position = rows.first_position;
+  const auto visit_up_to = [&](uint64_t stop) {
+    if (position == stop) return;
+    visit(static_cast<uint32_t>(position - rows.first_position), static_cast<uint32_t>(stop - rows.first_position));
+  };
   if (!hidden.isEmpty()) {
     auto it = hidden.begin();
     it.equalorlarger(rows.first_position);
     for (; it != hidden.end() && *it < end; ++it) {
-      for (; position < *it; ++position) visit(static_cast<uint32_t>(position - rows.first_position));
+      visit_up_to(*it);
       position = uint64_t{*it} + 1;
     }
   }
-  for (; position < end; ++position) visit(static_cast<uint32_t>(position - rows.first_position));
+  visit_up_to(end);
 }
 
 // Offers every row whose position is not in `hidden`.

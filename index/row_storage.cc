@@ -15,10 +15,6 @@ namespace {
 
 constexpr size_t kLine = 64;  // Bytes the CPU reads at once.
 
-inline void Prefetch(const void* bytes, size_t size) {
-  for (size_t at = 0; at < size; at += kLine) __builtin_prefetch(static_cast<const char*>(bytes) + at);
-}
-
 class RowComputer : public faiss::DistanceComputer {
  public:
   RowComputer(const float* rows, size_t dimensions, bool euclidean)

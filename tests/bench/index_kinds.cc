@@ -1,7 +1,7 @@
 // Every kind of index on the same vectors, sealed by tandem and opened again, and the same file searched by FAISS
 // itself: one query at a time, one thread, top 10. Started by index_kinds.py, which makes the vectors and measures the
 // peers.
-//   index_kinds VECTORS.npy QUERIES.npy THREADS KIND...
+//   index_kinds VECTORS.npy QUERIES.npy THREADS [--filters] KIND...
 // Prints a line of JSON for each measurement. Times are of the processor, not of the clock, so that a busy machine
 // changes them little; builds sum up their threads.
 #include <omp.h>
@@ -15,6 +15,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -161,6 +162,36 @@ class Bench {
     if (kind == "hnsw") BuildByFaiss(options);
   }
 
+  // Searches that may find a share of the vectors only, chosen at random, beside the exact scan of that share.
+  void RunFilters(const std::string& kind) {
+    const test::TemporaryDirectory directory;
+    Check(VectorIndex::WriteSealed(*fresh_->snapshot(), OptionsOf(kind, vectors_.columns), directory.path(), threads_));
+    omp_set_num_threads(1);
+    const auto index = *VectorIndex::Open(directory.path());
+    const auto snapshot = index->snapshot();
+    for (const double share : {0.001, 0.01, 0.05, 0.1, 0.2, 0.5}) {
+      std::mt19937 random(5);
+      Roaring64Map only;
+      for (int64_t label = 1; label <= vectors_.rows; ++label) {
+        if (std::uniform_real_distribution<>()(random) < share) only.add(static_cast<uint64_t>(label));
+      }
+      std::vector<std::vector<int64_t>> exact;
+      const auto search = [&](std::span<const float> query, bool scan) {
+        const auto hits = *snapshot->Search(query, {.k = kTop, .exact = scan, .only = &only});
+        std::vector<int64_t> labels;
+        for (const ScoredLabel& hit : hits) labels.push_back(hit.label);
+        return labels;
+      };
+      for (int64_t i = 0; i < queries_.rows; ++i) exact.push_back(search(queries_.row(i), true));
+      for (const bool scan : {false, true}) {
+        nlohmann::json line =
+            Measure(queries_, exact, [&](std::span<const float> query) { return search(query, scan); });
+        line["share"] = share;
+        Print(scan ? "tandem, exact" : "tandem", kind, line);
+      }
+    }
+  }
+
  private:
   // The file as FAISS reads it, candidates scored again as tandem does.
   void SearchByFaiss(const std::string& kind, const VectorIndexOptions& options, const std::string& file) {
@@ -216,5 +247,6 @@ int main(int argc, char** argv) {
   if (argc < 5) Fail("usage: index_kinds VECTORS.npy QUERIES.npy THREADS KIND...");
   const Matrix vectors = ReadNpy(argv[1]), queries = ReadNpy(argv[2]);
   Bench bench(vectors, queries, std::max(1, std::atoi(argv[3])));
-  for (int i = 4; i < argc; ++i) bench.Run(argv[i]);
+  const bool filters = std::string(argv[4]) == "--filters";
+  for (int i = filters ? 5 : 4; i < argc; ++i) filters ? bench.RunFilters(argv[i]) : bench.Run(argv[i]);
 }

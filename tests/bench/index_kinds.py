@@ -135,6 +135,7 @@ def main():
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1, help="of builds; searches have one")
+    parser.add_argument("--filters", action="store_true", help="tandem under filters of several widths instead")
     parser.add_argument("--no-peers", action="store_true", help="only tandem and FAISS in C++")
     parser.add_argument("--json", help="file for the measurements, a line each")
     parser.add_argument("--bin", default=os.environ.get("TANDEM_BIN_DIR", "build/release/bin"))
@@ -152,9 +153,10 @@ def main():
         np.save(paths[0], vectors)
         np.save(paths[1], queries)
         lines = subprocess.run([os.path.join(arguments.bin, "index_kinds"), *paths, str(arguments.threads),
-                                *arguments.kinds], check=True, stdout=subprocess.PIPE, text=True).stdout
+                                *["--filters"][:arguments.filters], *arguments.kinds], check=True,
+                               stdout=subprocess.PIPE, text=True).stdout
     measurements += [json.loads(line) for line in lines.splitlines()]
-    if not arguments.no_peers:
+    if not arguments.no_peers and not arguments.filters:
         flat = faiss.IndexFlatIP(vectors.shape[1])
         flat.add(vectors)
         exact = [set(rows) for rows in flat.search(queries, TOP)[1].tolist()]
@@ -164,6 +166,12 @@ def main():
             file.writelines(json.dumps(m) + "\n" for m in measurements)
     print(f"{len(vectors):,} vectors of {vectors.shape[1]} dimensions, {len(queries):,} queries,"
           f" {arguments.threads} build thread(s)\n")
+    if arguments.filters:
+        print("| kind | engine | share that may be found | recall@10 | queries/s |")
+        print("|---|---|---|---|---|")
+        for m in measurements:
+            print(f"| {m['kind']} | {m['engine']} | {m['share']:.1%} | {m['recall']:.4f} | {m['qps']:.0f} |")
+        return
     print("| kind | engine | build, CPU s | file, MiB | memory, MiB | recall@10 | queries/s |")
     print("|---|---|---|---|---|---|---|")
     for kind in arguments.kinds:

@@ -63,10 +63,31 @@ TEST(KernelsTest, DifferentBitsAreCountedInAnyNumberOfBytes) {
   std::vector<uint8_t> a(300), b(300);
   for (uint8_t& value : a) value = static_cast<uint8_t>(random());
   for (uint8_t& value : b) value = static_cast<uint8_t>(random());
-  for (size_t size = 1; size < 290; ++size) {
-    int expected = 0;
-    for (size_t i = 0; i < 8 * size; ++i) expected += (a[3 + i / 8] >> i % 8 & 1) != (b[1 + i / 8] >> i % 8 & 1);
-    EXPECT_EQ(HammingDistance(&a[3], &b[1], size), expected) << size;
+  for (size_t size = 1; size < 140; ++size) {
+    std::vector<int32_t> expected(2), found(2);
+    for (size_t code = 0; code < 2; ++code) {
+      for (size_t i = 0; i < 8 * size; ++i) {
+        expected[code] += (a[3 + i / 8] >> i % 8 & 1) != (b[1 + code * size + i / 8] >> i % 8 & 1);
+      }
+    }
+    HammingDistances(&a[3], &b[1], size, 2, found.data());
+    EXPECT_EQ(found, expected) << size;
+  }
+}
+
+TEST(KernelsTest, WeightedSumsAreExactAtEveryLength) {
+  std::mt19937 random(4);
+  for (size_t size = 1; size <= 65536; size = size < 300 ? size + 1 : 4 * size + 3) {
+    std::vector<uint8_t> codes(size);
+    std::vector<int8_t> high((size + 63) / 64 * 64), low(high.size());
+    int64_t sum = 0;
+    for (size_t i = 0; i < size; ++i) {
+      codes[i] = size % 2 == 0 ? 255 : static_cast<uint8_t>(random());
+      high[i] = size % 2 == 0 ? 127 : static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
+      low[i] = static_cast<int8_t>(static_cast<int>(random() % 129) - 64);
+      sum += int64_t{codes[i]} * (128 * high[i] + low[i]);
+    }
+    EXPECT_EQ(WeightedSum(codes.data(), high.data(), low.data(), size), sum) << size;
   }
 }
 
