@@ -32,8 +32,6 @@ absl::Status CheckParameter(const char* name, std::optional<int> value, int high
   return InvalidField(name, Concat(*value, ": must be in [1, ", highest, "]"));
 }
 
-bool HasLists(VectorIndexKind kind) { return kind == VectorIndexKind::kIvfFlat || kind == VectorIndexKind::kIvfPq; }
-
 bool HasCodes(VectorIndexKind kind) {
   switch (kind) {
     case VectorIndexKind::kFlat:
@@ -97,6 +95,8 @@ std::string_view NameOf(VectorIndexKind kind) {
   }
   return "";
 }
+
+bool HasLists(VectorIndexKind kind) { return kind == VectorIndexKind::kIvfFlat || kind == VectorIndexKind::kIvfPq; }
 
 int64_t IvfLists(const VectorIndexOptions& options, int64_t vectors) {
   const int64_t wanted =

@@ -12,6 +12,8 @@ namespace tandem {
 // As the manifest has it. Reaches disk: do not change.
 std::string_view NameOf(VectorIndexKind kind);
 
+bool HasLists(VectorIndexKind kind);
+
 // Lists of an index of so many vectors, at least 1.
 int64_t IvfLists(const VectorIndexOptions& options, int64_t vectors);
 // Lists that a search visits when it does not say, of `lists`.

@@ -29,15 +29,16 @@ M, EF_CONSTRUCTION, EF_SEARCH = 16, 100, 64
 
 
 def synthetic(rows, dimensions, seed):
-    """Unit vectors around a thousand centres, on few axes more than on others, as those of texts are."""
-    centres = np.random.default_rng(1).standard_normal((1000, dimensions)).astype(np.float32)
-    axes = (1 / np.sqrt(1 + np.arange(dimensions) / 16)).astype(np.float32)
-    random = np.random.default_rng(seed)
+    """Around a thousand centres, on 64 directions of decreasing length, with little noise: about as hard as texts are."""
+    fixed, random = np.random.default_rng(1), np.random.default_rng(seed)
+    directions = fixed.standard_normal((64, dimensions), np.float32) / np.sqrt(dimensions, dtype=np.float32)
+    directions /= np.sqrt(1 + np.arange(64, dtype=np.float32) / 8)[:, None]
+    centres = 0.7 * fixed.standard_normal((1000, 64), np.float32)
     made = np.empty((rows, dimensions), np.float32)
     for first in range(0, rows, 50_000):
         part = made[first:first + 50_000]
-        part[:] = random.standard_normal(part.shape, np.float32) + centres[random.integers(0, 1000, len(part))]
-        part *= axes
+        places = centres[random.integers(0, 1000, len(part))] + random.standard_normal((len(part), 64), np.float32)
+        part[:] = places @ directions + 0.02 * random.standard_normal(part.shape, np.float32)
     return made
 
 
