@@ -11,7 +11,9 @@
 
 namespace tandem {
 
-// Of `count` rows of floats that outlive it, ids being row numbers. Throws what FAISS throws: call within FaissGuard.
+// Of `count` rows of floats that outlive it, ids being row numbers. Takes, beside the links, lists or codes themselves,
+// a quarter of the rows' memory for kHnsw and that of 64 rows a list for k-means. Throws what FAISS throws: call within
+// FaissGuard.
 std::unique_ptr<faiss::Index> BuildFaissIndex(const VectorIndexOptions& options, int64_t count,
                                               std::string_view vectors);
 

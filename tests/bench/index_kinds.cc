@@ -1,7 +1,7 @@
 // Every kind of index on the same vectors, sealed by tandem and opened again, and the same file searched by FAISS
 // itself: one query at a time, one thread, top 10. Started by index_kinds.py, which makes the vectors and measures the
 // peers.
-//   index_kinds VECTORS.npy QUERIES.npy THREADS [--filters] KIND...
+//   index_kinds VECTORS.npy QUERIES.npy THREADS [--filters | --no-peers] KIND...
 // Prints a line of JSON for each measurement. Times are of the processor, not of the clock, so that a busy machine
 // changes them little; builds sum up their threads.
 #include <omp.h>
@@ -137,7 +137,7 @@ class Bench {
     }
   }
 
-  void Run(const std::string& kind) {
+  void Run(const std::string& kind, bool build_by_faiss) {
     const test::TemporaryDirectory directory;
     const VectorIndexOptions options = OptionsOf(kind, vectors_.columns);
     double start = ProcessorSeconds();
@@ -159,7 +159,7 @@ class Bench {
     line["estimate_mib"] = Mebibytes(static_cast<double>(EstimateIndexBytes(options, vectors_.rows)));
     Print("tandem", kind, line);
     SearchByFaiss(kind, options, file.string());
-    if (kind == "hnsw") BuildByFaiss(options);
+    if (kind == "hnsw" && build_by_faiss) BuildByFaiss(options);
   }
 
   // Searches that may find a share of the vectors only, chosen at random, beside the exact scan of that share.
@@ -247,6 +247,12 @@ int main(int argc, char** argv) {
   if (argc < 5) Fail("usage: index_kinds VECTORS.npy QUERIES.npy THREADS KIND...");
   const Matrix vectors = ReadNpy(argv[1]), queries = ReadNpy(argv[2]);
   Bench bench(vectors, queries, std::max(1, std::atoi(argv[3])));
-  const bool filters = std::string(argv[4]) == "--filters";
-  for (int i = filters ? 5 : 4; i < argc; ++i) filters ? bench.RunFilters(argv[i]) : bench.Run(argv[i]);
+  const std::string mode = argv[4];
+  for (int i = mode.starts_with("--") ? 5 : 4; i < argc; ++i) {
+    if (mode == "--filters") {
+      bench.RunFilters(argv[i]);
+    } else {
+      bench.Run(argv[i], /*build_by_faiss=*/mode != "--no-peers");
+    }
+  }
 }

@@ -137,7 +137,7 @@ def main():
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1, help="of builds; searches have one")
     parser.add_argument("--filters", action="store_true", help="tandem under filters of several widths instead")
-    parser.add_argument("--no-peers", action="store_true", help="only tandem and FAISS in C++")
+    parser.add_argument("--no-peers", action="store_true", help="only tandem, and its files searched by FAISS")
     parser.add_argument("--json", help="file for the measurements, a line each")
     parser.add_argument("--bin", default=os.environ.get("TANDEM_BIN_DIR", "build/release/bin"))
     arguments = parser.parse_args()
@@ -149,12 +149,13 @@ def main():
         vectors = unit(synthetic(arguments.n, arguments.dimensions, seed=2))
         queries = unit(synthetic(arguments.queries, arguments.dimensions, seed=3))
     measurements = []
+    mode = ["--filters"] if arguments.filters else ["--no-peers"] if arguments.no_peers else []
     with tempfile.TemporaryDirectory() as directory:
         paths = [os.path.join(directory, name) for name in ("vectors.npy", "queries.npy")]
         np.save(paths[0], vectors)
         np.save(paths[1], queries)
         lines = subprocess.run([os.path.join(arguments.bin, "index_kinds"), *paths, str(arguments.threads),
-                                *["--filters"][:arguments.filters], *arguments.kinds], check=True,
+                                *mode, *arguments.kinds], check=True,
                                stdout=subprocess.PIPE, text=True).stdout
     measurements += [json.loads(line) for line in lines.splitlines()]
     if not arguments.no_peers and not arguments.filters:

@@ -83,7 +83,9 @@ class Tandem:
         return made.name
 
     def start_release(self, collection, revision, release, hnsw=False):
-        index = release_pb2.IndexSpec(hnsw=release_pb2.HnswIndex()) if hnsw else release_pb2.IndexSpec()
+        index = release_pb2.IndexSpec(flat=release_pb2.FlatIndex())
+        if hnsw:
+            index.hnsw.SetInParent()
         return self.releases.CreateRelease(release_pb2.CreateReleaseRequest(
             collection=collection, release_id=release, model_revision=revision, index=index), timeout=60).name
 

@@ -436,6 +436,9 @@ std::vector<AnyValue> AnyValueIsLegal() {
   std::vector<AnyValue> fields = AnyTrainingValueIsLegal();
   fields.push_back({"CollectionService/UpsertDocuments:documents.payload.fields.value.bool_value", reason});
   fields.push_back({"CollectionService/ImportDocuments:documents.payload.fields.value.bool_value", reason});
+  for (const char* search : {"Search:", "BatchSearch:searches."}) {
+    fields.push_back({std::string("SearchService/") + search + "exact", "every kind of index can be scanned, or is"});
+  }
   return fields;
 }
 

@@ -54,7 +54,8 @@ class Client:
 
     def create_release(self, collection, revision, release):
         return self.releases.CreateRelease(release_pb2.CreateReleaseRequest(
-            collection=collection, release_id=release, model_revision=revision), timeout=60).name
+            collection=collection, release_id=release, model_revision=revision,
+            index=release_pb2.IndexSpec(flat=release_pb2.FlatIndex())), timeout=60).name
 
     def go_live(self, collection, revision, release):
         name = self.create_release(collection, revision, release)
