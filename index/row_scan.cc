@@ -36,7 +36,7 @@ void TopHits::Keep(int64_t label, float score) {
     heap_.back() = hit;
     std::push_heap(heap_.begin(), heap_.end(), Better);
   }
-  if (!heap_.empty()) worst_ = heap_.front().score;
+  if (!heap_.empty()) worst_ = heap_.front();
 }
 
 std::vector<ScoredLabel> TopHits::TakeBestFirst() {

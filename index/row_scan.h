@@ -23,7 +23,8 @@ class TopHits {
  public:
   explicit TopHits(size_t k) : k_(k) { heap_.reserve(k); }
   void Offer(int64_t label, float score) {
-    if (heap_.size() == k_ && score < worst_) return;  // Almost all of a scan's.
+    // Almost all of a scan's. What is not a number compares as neither, and is looked at more closely.
+    if (heap_.size() == k_ && (score < worst_.score || (score == worst_.score && label > worst_.label))) return;
     Keep(label, score);
   }
   std::vector<ScoredLabel> TakeBestFirst();
@@ -31,7 +32,7 @@ class TopHits {
  private:
   void Keep(int64_t label, float score);
   const size_t k_;
-  float worst_ = 0;                // Of the best; means something once there are k.
+  ScoredLabel worst_;              // Of the best; means something once there are k.
   std::vector<ScoredLabel> heap_;  // The worst of the best on top.
 };
 
