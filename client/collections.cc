@@ -79,18 +79,22 @@ absl::StatusOr<v1::Document> Collections::GetDocument(absl::string_view collecti
   return connection_->Call(*stub_, &Stub::GetDocument, request);
 }
 
-absl::StatusOr<std::vector<v1::Document>> Collections::ListDocuments(absl::string_view collection, size_t limit) const {
+absl::StatusOr<std::vector<v1::Document>> Collections::ListDocuments(absl::string_view collection, size_t limit,
+                                                                     const v1::Filter& filter) const {
   v1::ListDocumentsRequest request;
   request.set_collection(CollectionName(collection));
+  if (filter.ByteSizeLong() > 0) *request.mutable_filter() = filter;
   return CollectPages<v1::Document>(
       request, limit,
       [this](const v1::ListDocumentsRequest& page) { return connection_->Call(*stub_, &Stub::ListDocuments, page); },
       [](v1::ListDocumentsResponse* response) { return response->mutable_documents(); });
 }
 
-absl::StatusOr<v1::CountDocumentsResponse> Collections::CountDocuments(absl::string_view collection) const {
+absl::StatusOr<v1::CountDocumentsResponse> Collections::CountDocuments(absl::string_view collection,
+                                                                    const v1::Filter& filter) const {
   v1::CountDocumentsRequest request;
   request.set_collection(CollectionName(collection));
+  if (filter.ByteSizeLong() > 0) *request.mutable_filter() = filter;
   return connection_->Call(*stub_, &Stub::CountDocuments, request);
 }
 
@@ -109,6 +113,14 @@ absl::StatusOr<v1::DeleteDocumentsResponse> Collections::DeleteDocuments(absl::s
     total.set_commit(response->commit());
   }
   return total;
+}
+
+absl::StatusOr<v1::DeleteDocumentsResponse> Collections::DeleteMatching(absl::string_view collection,
+                                                                        const v1::Filter& filter) const {
+  v1::DeleteDocumentsRequest request;
+  request.set_collection(CollectionName(collection));
+  *request.mutable_filter() = filter;
+  return connection_->CallOnce(*stub_, &Stub::DeleteDocuments, request);
 }
 
 absl::StatusOr<v1::EvaluationSet> Collections::CreateEvaluationSet(v1::CreateEvaluationSetRequest request) const {

@@ -33,12 +33,17 @@ class Collections {
   absl::StatusOr<UploadProgress> Import(absl::string_view collection, const ItemSource<v1::Document>& documents,
                                         const UploadOptions& options = {}, const UploadCallbacks& callbacks = {}) const;
   absl::StatusOr<v1::Document> GetDocument(absl::string_view collection, absl::string_view id) const;
-  // The first `limit` documents by id, 0 for all.
-  absl::StatusOr<std::vector<v1::Document>> ListDocuments(absl::string_view collection, size_t limit) const;
-  absl::StatusOr<v1::CountDocumentsResponse> CountDocuments(absl::string_view collection) const;
+  // The first `limit` documents by id, 0 for all, that `filter` holds for; an empty filter holds for each.
+  absl::StatusOr<std::vector<v1::Document>> ListDocuments(absl::string_view collection, size_t limit,
+                                                          const v1::Filter& filter = {}) const;
+  absl::StatusOr<v1::CountDocumentsResponse> CountDocuments(absl::string_view collection,
+                                                            const v1::Filter& filter = {}) const;
   // Any number of ids; the answer counts those that were there.
   absl::StatusOr<v1::DeleteDocumentsResponse> DeleteDocuments(absl::string_view collection,
                                                               const std::vector<std::string>& ids) const;
+  // All that `filter`, which must have a condition, holds for: one transaction.
+  absl::StatusOr<v1::DeleteDocumentsResponse> DeleteMatching(absl::string_view collection,
+                                                             const v1::Filter& filter) const;
 
   absl::StatusOr<v1::EvaluationSet> CreateEvaluationSet(v1::CreateEvaluationSetRequest request) const;
   absl::StatusOr<v1::EvaluationSet> GetEvaluationSet(absl::string_view evaluation_set) const;

@@ -2,7 +2,9 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
@@ -11,6 +13,30 @@
 
 namespace tandem::cli {
 namespace {
+
+// As --field takes them: "section:keyword, price:float".
+std::string DescribeFields(const v1::Collection& collection) {
+  std::string fields;
+  for (const v1::FilterableField& field : collection.fields()) {
+    absl::StrAppend(&fields, fields.empty() ? "" : ", ", field.name(), ":",
+                    absl::AsciiStrToLower(v1::FilterableField::Type_Name(field.type())));
+  }
+  return fields;
+}
+
+absl::Status AddField(const std::string& text, v1::CreateCollectionRequest* request) {
+  const size_t colon = text.rfind(':');
+  v1::FilterableField::Type type = v1::FilterableField::TYPE_UNSPECIFIED;
+  if (colon == text.npos || !v1::FilterableField::Type_Parse(absl::AsciiStrToUpper(text.substr(colon + 1)), &type)) {
+    return BadInput("--field", absl::StrCat("'", text,
+                                            "' must be NAME:TYPE, with the type keyword, integer, float, bool or "
+                                            "datetime"));
+  }
+  v1::FilterableField* field = request->add_fields();
+  field->set_name(text.substr(0, colon));
+  field->set_type(type);
+  return absl::OkStatus();
+}
 
 std::string Describe(const v1::Collection& collection) {
   const v1::GatePolicy& gate = collection.gate();
@@ -27,6 +53,8 @@ std::string Describe(const v1::Collection& collection) {
       {"gate margin", gate.has_margin() ? absl::StrCat(gate.margin()) : ""},
       {"gate index recall", gate.has_min_index_recall() ? absl::StrCat("at least ", gate.min_index_recall()) : ""},
       {"gate nDCG@10", gate.has_min_ndcg() ? absl::StrCat("at least ", gate.min_ndcg()) : ""},
+      {"filterable fields", DescribeFields(collection)},
+      {"keyword index", collection.keyword_index() ? "yes" : "no"},
       {"etag", collection.etag()},
   });
 }
@@ -73,11 +101,19 @@ void AddSettings(CLI::App* command, const std::shared_ptr<Settings>& settings) {
 void AddCreate(CLI::App& parent, Session& session) {
   auto id = std::make_shared<std::string>();
   auto settings = std::make_shared<Settings>();
+  auto fields = std::make_shared<std::vector<std::string>>();
+  auto no_keywords = std::make_shared<bool>(false);
   CLI::App* command =
-      session.Add(parent, "create", "Makes an empty collection", "tandem collection create docs --rollback-window 72h",
-                  [id, settings](Client& client, Session& out) -> absl::Status {
+      session.Add(parent, "create", "Makes an empty collection",
+                  "tandem collection create docs --rollback-window 72h\n"
+                  "tandem collection create shop --field section:keyword --field price:float",
+                  [=](Client& client, Session& out) -> absl::Status {
                     v1::CreateCollectionRequest request;
                     request.set_collection_id(*id);
+                    for (const std::string& field : *fields) {
+                      if (absl::Status status = AddField(field, &request); !status.ok()) return status;
+                    }
+                    if (*no_keywords) request.set_keyword_index(false);
                     request.set_display_name(settings->display_name.value_or(""));
                     if (settings->touches_gate()) {
                       if (absl::Status status = settings->FillGate(request.mutable_gate()); !status.ok()) return status;
@@ -93,6 +129,10 @@ void AddCreate(CLI::App& parent, Session& session) {
                     return absl::OkStatus();
                   });
   command->add_option("COLLECTION", *id, "Its id; made by the server when left out");
+  command->add_option("--field", *fields,
+                      "NAME:TYPE of a payload field that filters may name; TYPE is keyword, integer, float, bool or "
+                      "datetime. For ever; may be repeated");
+  command->add_flag("--no-keyword-index", *no_keywords, "Texts cannot be searched by their words. For ever");
   AddSettings(command, settings);
 }
 

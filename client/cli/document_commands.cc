@@ -25,6 +25,16 @@ constexpr char kFormats[] =
     "A document whose id is there already is replaced. Lines that are refused are reported by their number; the\n"
     "others are taken, and the exit code is 1.\n\n";
 
+constexpr char kFilterHelp[] = "Only these: a Filter of proto/tandem/v1/filter.proto as JSON";
+
+// An empty text is the filter that holds for every document.
+absl::StatusOr<v1::Filter> ParseFilter(const std::string& json) {
+  v1::Filter filter;
+  if (json.empty()) return filter;
+  if (absl::Status status = FromJson("--filter", json, &filter); !status.ok()) return status;
+  return filter;
+}
+
 void AddImport(CLI::App& parent, Session& session) {
   struct Options {
     std::string collection, path, format, request_id;
@@ -106,10 +116,14 @@ void AddGet(CLI::App& parent, Session& session) {
 void AddList(CLI::App& parent, Session& session) {
   auto collection = std::make_shared<std::string>();
   auto limit = std::make_shared<size_t>(50);
+  auto filter = std::make_shared<std::string>();
   CLI::App* command = session.Add(
       parent, "list", "Lists documents by id", "tandem --json document list docs --limit 0 > documents.jsonl",
-      [collection, limit](Client& client, Session& out) -> absl::Status {
-        absl::StatusOr<std::vector<v1::Document>> documents = client.collections.ListDocuments(*collection, *limit);
+      [collection, limit, filter](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<v1::Filter> chosen = ParseFilter(*filter);
+        if (!chosen.ok()) return chosen.status();
+        absl::StatusOr<std::vector<v1::Document>> documents =
+            client.collections.ListDocuments(*collection, *limit, *chosen);
         if (!documents.ok()) return documents.status();
         Table table({{"ID"}, {"COMMIT", Table::kRight}, {"TEXT"}});
         for (const v1::Document& document : *documents) {
@@ -121,36 +135,52 @@ void AddList(CLI::App& parent, Session& session) {
       });
   command->add_option("COLLECTION", *collection, "Collection")->required();
   command->add_option("--limit", *limit, "How many; 0 is all")->capture_default_str();
+  command->add_option("--filter", *filter, kFilterHelp);
 }
 
 void AddCount(CLI::App& parent, Session& session) {
   auto collection = std::make_shared<std::string>();
+  auto filter = std::make_shared<std::string>();
   CLI::App* command = session.Add(
       parent, "count", "Counts the documents", "tandem document count docs",
-      [collection](Client& client, Session& out) -> absl::Status {
-        absl::StatusOr<v1::CountDocumentsResponse> count = client.collections.CountDocuments(*collection);
+      [collection, filter](Client& client, Session& out) -> absl::Status {
+        absl::StatusOr<v1::Filter> chosen = ParseFilter(*filter);
+        if (!chosen.ok()) return chosen.status();
+        absl::StatusOr<v1::CountDocumentsResponse> count = client.collections.CountDocuments(*collection, *chosen);
         if (!count.ok()) return count.status();
         out.Print(*count, absl::StrCat(FormatCount(count->count()), " documents (commit ", count->commit(), ")"));
         return absl::OkStatus();
       });
   command->add_option("COLLECTION", *collection, "Collection")->required();
+  command->add_option("--filter", *filter, kFilterHelp);
 }
 
 void AddDelete(CLI::App& parent, Session& session) {
   auto collection = std::make_shared<std::string>();
   auto ids = std::make_shared<std::vector<std::string>>();
+  auto filter = std::make_shared<std::string>();
   CLI::App* command = session.Add(
-      parent, "delete", "Deletes documents by id", "tandem document delete docs df du",
-      [collection, ids](Client& client, Session& out) -> absl::Status {
-        absl::StatusOr<v1::DeleteDocumentsResponse> response = client.collections.DeleteDocuments(*collection, *ids);
+      parent, "delete", "Deletes documents by id or by filter",
+      "tandem document delete docs df du\n"
+      "tandem document delete docs --filter '{\"must\": [{\"field\": {\"field\": \"old\", \"equals\": {\"boolean\": "
+      "true}}}]}'",
+      [collection, ids, filter](Client& client, Session& out) -> absl::Status {
+        if (ids->empty() == filter->empty()) return BadInput("delete", "give either IDS or --filter");
+        absl::StatusOr<v1::Filter> chosen = ParseFilter(*filter);
+        if (!chosen.ok()) return chosen.status();
+        absl::StatusOr<v1::DeleteDocumentsResponse> response =
+            filter->empty() ? client.collections.DeleteDocuments(*collection, *ids)
+                            : client.collections.DeleteMatching(*collection, *chosen);
         if (!response.ok()) return response.status();
-        out.Print(*response,
-                  absl::StrCat(FormatCount(response->deleted()), " of ", FormatCount(static_cast<int64_t>(ids->size())),
-                               " documents were there and are deleted (commit ", response->commit(), ")"));
+        const std::string asked =
+            filter->empty() ? absl::StrCat(" of ", FormatCount(static_cast<int64_t>(ids->size()))) : "";
+        out.Print(*response, absl::StrCat(FormatCount(response->deleted()), asked,
+                                          " documents were there and are deleted (commit ", response->commit(), ")"));
         return absl::OkStatus();
       });
   command->add_option("COLLECTION", *collection, "Collection")->required();
-  command->add_option("IDS", *ids, "The documents' ids")->required();
+  command->add_option("IDS", *ids, "The documents' ids");
+  command->add_option("--filter", *filter, kFilterHelp);
 }
 
 }  // namespace

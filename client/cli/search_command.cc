@@ -21,7 +21,10 @@ namespace {
 
 struct Options {
   std::string collection, vector_file, model_revision;
-  std::vector<std::string> texts, like;
+  std::string filter, hybrid_options, group_by;
+  std::vector<std::string> texts, like, more, less, more_texts, less_texts, parts;
+  std::optional<double> diversity;
+  bool by_keyword = false, hybrid = false;
   std::optional<int32_t> top_k, offset, ef_search, nprobe, rerank_factor;
   std::optional<float> min_score;
   std::optional<int64_t> min_commit;
@@ -42,6 +45,44 @@ absl::StatusOr<v1::Vector> ReadVector(const std::string& path) {
   }
   if (vector.values().empty()) return BadInput(path, "has no numbers");
   return vector;
+}
+
+// How hits are found and chosen.
+absl::Status AddChoice(const Options& options, v1::SearchRequest* request) {
+  if (!options.filter.empty()) {
+    if (absl::Status status = FromJson("--filter", options.filter, request->mutable_filter()); !status.ok()) {
+      return status;
+    }
+  }
+  if (options.by_keyword) request->mutable_by_keyword();
+  if (options.hybrid) request->mutable_hybrid();
+  if (!options.hybrid_options.empty()) {
+    const absl::Status status = FromJson("--hybrid-options", options.hybrid_options, request->mutable_hybrid());
+    if (!status.ok()) return status;
+  }
+  if (!options.group_by.empty()) {
+    const size_t colon = options.group_by.rfind(':');
+    int32_t size = 0;
+    request->mutable_group_by()->set_field(options.group_by.substr(0, colon));
+    if (colon != options.group_by.npos) {
+      if (!absl::SimpleAtoi(options.group_by.substr(colon + 1), &size)) {
+        return BadInput("--group-by", "must be FIELD or FIELD:SIZE");
+      }
+      request->mutable_group_by()->set_size(size);
+    }
+  }
+  if (options.diversity) request->mutable_diversity()->set_lambda(*options.diversity);
+  for (const std::string& part : options.parts) request->mutable_read_mask()->add_paths(part);
+  return absl::OkStatus();
+}
+
+v1::RecommendQuery Recommend(const Options& options) {
+  v1::RecommendQuery query;
+  for (const std::string& id : options.more) query.add_positives()->set_document(id);
+  for (const std::string& text : options.more_texts) query.add_positives()->set_text(text);
+  for (const std::string& id : options.less) query.add_negatives()->set_document(id);
+  for (const std::string& text : options.less_texts) query.add_negatives()->set_text(text);
+  return query;
 }
 
 v1::SearchRequest Settings(const Options& options) {
@@ -74,12 +115,21 @@ absl::StatusOr<std::vector<v1::SearchRequest>> Requests(const Options& options) 
     *requests.back().mutable_vector()->mutable_vector() = *std::move(vector);
     requests.back().mutable_vector()->set_model_revision(ModelOrRevisionName(options.model_revision));
   }
-  if (requests.empty()) return BadInput("search", "give a TEXT, --like ID or --vector-file FILE");
+  const v1::RecommendQuery recommend = Recommend(options);
+  if (recommend.positives_size() + recommend.negatives_size() > 0) {
+    requests.push_back(Settings(options));
+    *requests.back().mutable_recommend() = recommend;
+  }
+  if (requests.empty()) return BadInput("search", "give a TEXT, --like ID, --more ID or --vector-file FILE");
+  for (v1::SearchRequest& request : requests) {
+    if (absl::Status status = AddChoice(options, &request); !status.ok()) return status;
+  }
   return requests;
 }
 
 std::string Title(const v1::SearchRequest& request) {
   if (request.has_text()) return request.text();
+  if (request.has_recommend()) return "recommended";
   return request.has_documents() ? "documents like the given ones" : "the vector's neighbours";
 }
 
@@ -127,11 +177,33 @@ void AddSearchCommand(CLI::App& app, Session& session) {
       session.Add(app, "search", "Finds the documents nearest to a text, to other documents, or to a vector",
                   "tandem search docs 'show free disk space' --top-k 3\n"
                   "tandem search docs --like df,du\n"
+                  "tandem search docs --more df --less-text 'network file systems'\n"
+                  "tandem search docs 'free disk space' --hybrid --group-by section:2\n"
+                  "tandem search docs disk --keyword --filter '{\"must\": [{\"field\": {\"field\": \"section\", "
+                  "\"equals\": {\"keyword\": \"utils\"}}}]}'\n"
                   "tandem --json search docs --vector-file v.json --model-revision mini/r1",
                   [options](Client& client, Session& out) { return RunSearch(client, out, *options); });
   command->add_option("COLLECTION", options->collection, "Collection")->required();
   command->add_option("TEXT", options->texts, "What is asked; several are answered by one release");
   command->add_option("--like", options->like, "Ids of documents, separated by commas")->delimiter(',');
+  command->add_option("--more", options->more, "Recommend documents like these, ids separated by commas")
+      ->delimiter(',');
+  command->add_option("--less", options->less, "... and unlike these")->delimiter(',');
+  command->add_option("--more-text", options->more_texts, "... like this text; may be repeated");
+  command->add_option("--less-text", options->less_texts, "... unlike this text; may be repeated");
+  command->add_option("--filter", options->filter,
+                      "Only these documents: a Filter of proto/tandem/v1/filter.proto as JSON");
+  CLI::Option* keyword = command->add_flag("--keyword", options->by_keyword, "By the words of the text (BM25)");
+  command->add_flag("--hybrid", options->hybrid, "By meaning and by words")->excludes(keyword);
+  command
+      ->add_option("--hybrid-options", options->hybrid_options,
+                   "A HybridMode of proto/tandem/v1/search.proto as JSON: how the two halves become one list")
+      ->excludes(keyword);
+  command->add_option("--group-by", options->group_by, "FIELD or FIELD:SIZE: at most SIZE hits with one value [1]");
+  command->add_option("--diversity", options->diversity,
+                      "0 to 1: hits unlike each other (maximal marginal relevance); 1 is none");
+  command->add_option("--part", options->parts,
+                      "Which parts of documents hits carry: text, payload, payload.author.name; may be repeated");
   CLI::Option* revision =
       command->add_option("--model-revision", options->model_revision, "MODEL/REVISION that made the vector");
   command->add_option("--vector-file", options->vector_file, "File with a vector: numbers or a JSON array")

@@ -31,7 +31,7 @@ struct Collections::Rep {
   using CollectionPtr = std::shared_ptr<OpenCollection>;
 
   absl::StatusOr<CollectionPtr> Find(std::string_view tenant, std::string_view id);
-  absl::StatusOr<CollectionPtr> Open(std::string_view tenant, std::string_view id, bool make);
+  absl::StatusOr<CollectionPtr> Open(const CollectionRecord& record, bool make);
   absl::Status ClearLeftovers(const std::set<Key>& wanted);
 
   ReleaseOptions options;
@@ -56,16 +56,18 @@ absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Find(std::stri
 }
 
 // Without `make` documents.db must be there: an empty one in its place would hide the loss.
-absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Open(std::string_view tenant, std::string_view id,
-                                                                       bool make) {
-  const std::filesystem::path directory = CollectionDirectory(options.data_directory, tenant, id);
+absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Open(const CollectionRecord& record, bool make) {
+  const std::filesystem::path directory = CollectionDirectory(options.data_directory, record.tenant, record.id);
   std::error_code error;
   if (!make && !std::filesystem::exists(DocumentsPath(directory), error)) {
-    return absl::DataLossError(Concat("collections/", id, ": ", DocumentsPath(directory).string(), " is missing"));
+    return absl::DataLossError(
+        Concat("collections/", record.id, ": ", DocumentsPath(directory).string(), " is missing"));
   }
   RETURN_IF_ERROR(CreateDirectories(ReleasesDirectory(directory)));
-  ASSIGN_OR_RETURN(std::unique_ptr<DocumentStore> documents, DocumentStore::Open(DocumentsPath(directory)));
-  return std::make_shared<OpenCollection>(options, rooms, std::string(tenant), std::string(id), std::move(documents));
+  ASSIGN_OR_RETURN(std::unique_ptr<DocumentStore> documents,
+                   DocumentStore::Open(DocumentsPath(directory),
+                                       {.fields = record.fields, .keyword_index = record.keyword_index}));
+  return std::make_shared<OpenCollection>(options, rooms, record.tenant, record.id, std::move(documents));
 }
 
 absl::Status Collections::Rep::ClearLeftovers(const std::set<Key>& wanted) {
@@ -104,8 +106,9 @@ absl::Status Collections::Start() {
   std::set<Key> wanted;
   for (const CollectionRecord& record : records) wanted.insert(KeyOf(record.tenant, record.id));
   RETURN_IF_ERROR(rep_->ClearLeftovers(wanted));
-  for (const Key& key : wanted) {
-    absl::StatusOr<Rep::CollectionPtr> collection = rep_->Open(key.first, key.second, /*make=*/false);
+  for (const CollectionRecord& record : records) {
+    const Key key = KeyOf(record.tenant, record.id);
+    absl::StatusOr<Rep::CollectionPtr> collection = rep_->Open(record, /*make=*/false);
     absl::Status status = collection.status();
     if (status.ok()) status = (*collection)->Start();
     absl::MutexLock lock(&rep_->mutex);
@@ -142,7 +145,7 @@ absl::StatusOr<CollectionRecord> Collections::Create(const CollectionRecord& wan
   }
   const std::filesystem::path directory = CollectionDirectory(rep_->options.data_directory, record.tenant, record.id);
   RETURN_IF_ERROR(RemoveTree(directory));
-  ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Open(record.tenant, record.id, /*make=*/true));
+  ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Open(record, /*make=*/true));
   if (const absl::Status status = rep_->rooms.meta->CreateCollection(record, request); !status.ok()) {
     RemoveTree(directory).IgnoreError();  // Start removes what is left.
     return status;

@@ -16,6 +16,17 @@
 #include "server/rpc/paging.h"
 
 namespace tandem {
+namespace {
+
+// The request's filter, checked against the fields that the collection declares.
+template <class Request>
+absl::StatusOr<Filter> FilterOf(const DocumentStore& documents, const Request& request) {
+  Filter filter = FromProto(request.filter());
+  RETURN_IF_ERROR(CheckFilter(documents.options().fields, filter, "filter"));
+  return filter;
+}
+
+}  // namespace
 
 CollectionService::CollectionService(const Rooms& rooms) : RpcService("CollectionService", rooms.pool), rooms_(rooms) {
   Unary("CreateCollection", &CollectionService::CreateCollection);
@@ -59,6 +70,8 @@ absl::Status CollectionService::CreateCollection(const Call& call, const v1::Cre
                           .create_time = absl::Now(),
                           .gate = FromProto(request.gate())};
   if (request.has_rollback_window()) record.rollback_window = FromProto(request.rollback_window());
+  for (const v1::FilterableField& field : request.fields()) record.fields.push_back(FromProto(field));
+  if (request.has_keyword_index()) record.keyword_index = request.keyword_index();
   if (answer) {
     ASSIGN_OR_RETURN(const std::string id, ParseCollection("request_id", *answer));
     ASSIGN_OR_RETURN(record, rooms_.meta->GetCollection(call.tenant, id));
@@ -173,7 +186,8 @@ absl::Status CollectionService::Import(const Call& call, const std::string& coll
     if (status.ok()) {
       auto input = FromProto(request.documents(i));
       status = input.status();
-      if (input.ok()) inputs.push_back(*std::move(input));
+      if (status.ok()) status = documents->CheckPayload(input->payload_json);
+      if (status.ok()) inputs.push_back(*std::move(input));
     }
     if (!status.ok()) refused.Add(i, status);
   }
@@ -201,7 +215,9 @@ absl::Status CollectionService::ListDocuments(const Call& call, const v1::ListDo
   ASSIGN_OR_RETURN(Page page, ParsePage(list, request.page_size(), request.page_token()));
   const int size = page.size++;
   ASSIGN_OR_RETURN(const auto documents, Documents(call, request.collection()));
-  ASSIGN_OR_RETURN(const auto versions, documents->List(page, kMaxPageBytes));
+  ASSIGN_OR_RETURN(const Filter filter, FilterOf(*documents, request));
+  ASSIGN_OR_RETURN(const auto versions, request.has_filter() ? documents->List(page, kMaxPageBytes, filter)
+                                                             : documents->List(page, kMaxPageBytes));
   response->set_next_page_token(FillPage(
       list, size, versions, response->mutable_documents(),
       [](const DocumentVersion& version, v1::Document* out) { ToProto(version, out); },
@@ -212,6 +228,13 @@ absl::Status CollectionService::ListDocuments(const Call& call, const v1::ListDo
 absl::Status CollectionService::CountDocuments(const Call& call, const v1::CountDocumentsRequest& request,
                                                v1::CountDocumentsResponse* response) {
   ASSIGN_OR_RETURN(const auto documents, Documents(call, request.collection()));
+  if (request.has_filter()) {
+    ASSIGN_OR_RETURN(const Filter filter, FilterOf(*documents, request));
+    ASSIGN_OR_RETURN(const DocumentStore::DocumentCount counted, documents->Count(filter));
+    response->set_count(counted.count);
+    response->set_commit(counted.commit);
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(const int64_t count, documents->Count());
   response->set_count(count);
   response->set_commit(documents->head());
@@ -223,7 +246,11 @@ absl::Status CollectionService::DeleteDocuments(const Call& call, const v1::Dele
   ASSIGN_OR_RETURN(const std::string id, ParseCollection("collection", request.collection()));
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, id));
   RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id, WriteKind::kDelete));
-  ASSIGN_OR_RETURN(const auto result, documents->Delete({request.ids().begin(), request.ids().end()}));
+  ASSIGN_OR_RETURN(const Filter filter, FilterOf(*documents, request));
+  ASSIGN_OR_RETURN(const auto result,
+                   request.has_filter()
+                       ? documents->Delete(filter)
+                       : documents->Delete(std::vector<std::string>(request.ids().begin(), request.ids().end())));
   response->set_commit(result.commit);
   response->set_deleted(result.accepted);
   return absl::OkStatus();

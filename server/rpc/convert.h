@@ -17,6 +17,7 @@
 #include "server/jobs/training_jobs.h"
 #include "server/release/collections.h"
 #include "server/search/searcher.h"
+#include "server/storage/filter.h"
 #include "server/storage/records.h"
 
 namespace google::protobuf {
@@ -34,6 +35,8 @@ class Evaluation;
 class EvaluationQuery;
 class EvaluationSet;
 class Example;
+class Filter;
+class FilterableField;
 class GatePolicy;
 class GateReport;
 class QueryChange;
@@ -107,8 +110,16 @@ void ToProto(const DocumentVersion& version, v1::Document* out);
 absl::StatusOr<DocumentInput> FromProto(const v1::Document& document);  // InvalidField "payload" when it is too large.
 void ToProto(const EvaluationSetRecord& record, v1::EvaluationSet* out);
 EvaluationQuery FromProto(const v1::EvaluationQuery& query);
+
+// convert_filter.cc
+FilterableField FromProto(const v1::FilterableField& field);
+void ToProto(const FilterableField& field, v1::FilterableField* out);
+Filter FromProto(const v1::Filter& filter);
+
+// convert_search.cc
 absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request);
-void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer, bool with_documents,
-             v1::SearchResponse* out);
+// `request` says which parts of the documents hits carry.
+void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer,
+             const v1::SearchRequest& request, v1::SearchResponse* out);
 
 }  // namespace tandem

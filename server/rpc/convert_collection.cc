@@ -1,4 +1,4 @@
-// Collections, documents, evaluation sets, searches.
+// Collections, documents, evaluation sets.
 
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/struct.pb.h>
@@ -8,11 +8,9 @@
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/rpc/convert.h"
-#include "server/rpc/encodings.h"
 #include "server/rpc/limits.h"
 #include "server/rpc/names.h"
 #include "tandem/v1/collection.pb.h"
-#include "tandem/v1/search.pb.h"
 
 namespace tandem {
 
@@ -33,6 +31,8 @@ void ToProto(const CollectionRecord& record, int64_t commit, int64_t document_co
   gate->set_min_ndcg(record.gate.min_ndcg);
   ToProto(record.rollback_window, out->mutable_rollback_window());
   out->set_etag(Concat(record.etag));
+  for (const FilterableField& field : record.fields) ToProto(field, out->add_fields());
+  out->set_keyword_index(record.keyword_index);
 }
 
 GatePolicy FromProto(const v1::GatePolicy& gate) {
@@ -79,42 +79,6 @@ EvaluationQuery FromProto(const v1::EvaluationQuery& query) {
     record.judgements.push_back({.document = judgement.document(), .grade = judgement.grade()});
   }
   return record;
-}
-
-absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request) {
-  SearchQuery query;
-  if (request.has_vector()) {
-    ASSIGN_OR_RETURN(std::vector<float> vector, DecodeVector("vector.vector", request.vector().vector()));
-    ASSIGN_OR_RETURN(RevisionName name, ParseRevision("vector.model_revision", request.vector().model_revision()));
-    query.query = VectorQuery{std::move(vector), std::move(name.model), std::move(name.revision)};
-  } else if (request.has_documents()) {
-    query.query = DocumentsQuery{{request.documents().ids().begin(), request.documents().ids().end()}};
-  } else {
-    query.query = TextQuery{request.text()};
-  }
-  if (request.has_top_k()) query.top_k = request.top_k();
-  query.offset = request.offset();
-  if (request.has_min_score()) query.min_score = request.min_score();
-  if (request.has_ef_search()) query.ef_search = request.ef_search();
-  if (request.has_nprobe()) query.nprobe = request.nprobe();
-  if (request.has_rerank_factor()) query.rerank_factor = request.rerank_factor();
-  query.exact = request.exact();
-  query.with_documents = request.view() != v1::SearchRequest::IDS;
-  return query;
-}
-
-void ToProto(std::string_view collection, const SearchAnswers& answers, const SearchAnswer& answer, bool with_documents,
-             v1::SearchResponse* out) {
-  out->set_release(ReleaseNameOf(collection, answers.release));
-  out->set_commit(answers.commit);
-  out->set_search_id(answer.search_id);
-  out->set_truncated(answer.truncated);
-  for (const SearchHit& hit : answer.hits) {
-    v1::Hit* to = out->add_hits();
-    to->set_id(hit.id);
-    to->set_score(hit.score);
-    if (with_documents) ToProto(hit.document, to->mutable_document());
-  }
 }
 
 }  // namespace tandem

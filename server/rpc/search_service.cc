@@ -22,8 +22,6 @@ absl::Status AsFirstSearch(const absl::Status& status) {
   return FieldPath(status) == "min_commit" ? status : PrefixField("searches[0]", status);
 }
 
-bool WithDocuments(const v1::SearchRequest& request) { return request.view() != v1::SearchRequest::IDS; }
-
 }  // namespace
 
 SearchService::SearchService(const Rooms& rooms) : RpcService("SearchService", rooms.pool), rooms_(rooms) {
@@ -48,7 +46,7 @@ absl::Status SearchService::Search(const Call& call, const v1::SearchRequest& re
   ASSIGN_OR_RETURN(SearchQuery query, FromProto(request));
   ASSIGN_OR_RETURN(const SearchAnswers answers,
                    rooms_.searcher->Search(call.tenant, collection, {std::move(query)}, TermsOf(call, request)));
-  ToProto(collection, answers, answers.answers[0], WithDocuments(request), response);
+  ToProto(collection, answers, answers.answers[0], request, response);
   return absl::OkStatus();
 }
 
@@ -64,7 +62,7 @@ absl::Status SearchService::BatchSearch(const Call& call, const v1::BatchSearchR
   auto answers = rooms_.searcher->Search(call.tenant, collection, queries, TermsOf(call, request));
   if (!answers.ok()) return queries.size() == 1 ? AsFirstSearch(answers.status()) : answers.status();
   for (int i = 0; i < request.searches_size(); ++i) {
-    ToProto(collection, *answers, answers->answers[i], WithDocuments(request.searches(i)), response->add_responses());
+    ToProto(collection, *answers, answers->answers[i], request.searches(i), response->add_responses());
   }
   return absl::OkStatus();
 }

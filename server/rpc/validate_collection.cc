@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "server/base/status.h"
 #include "server/base/strings.h"
@@ -12,6 +14,7 @@
 #include "server/rpc/limits.h"
 #include "server/rpc/names.h"
 #include "server/rpc/validate.h"
+#include "server/rpc/validate_filter.h"
 #include "tandem/v1/collection.pb.h"
 #include "tandem/v1/search.pb.h"
 
@@ -51,13 +54,109 @@ absl::Status NotAvailable(std::string_view path) { return InvalidField(path, "is
 
 // Fields of a search that this server has no answer to yet.
 absl::Status RefuseUnavailable(const v1::SearchRequest& request) {
-  if (request.has_filter()) return NotAvailable("filter");
-  if (request.has_by_keyword()) return NotAvailable("by_keyword");
-  if (request.has_hybrid()) return NotAvailable("hybrid");
-  if (request.has_group_by()) return NotAvailable("group_by");
-  if (request.has_diversity()) return NotAvailable("diversity");
-  if (request.has_read_mask()) return NotAvailable("read_mask");
   if (request.has_min_relevance()) return NotAvailable("min_relevance");
+  return absl::OkStatus();
+}
+
+absl::Status CheckRecommend(const v1::RecommendQuery& query) {
+  RETURN_IF_ERROR(CheckCount("recommend.positives", query.positives_size(), 1, kMaxQueryDocuments));
+  RETURN_IF_ERROR(CheckCount("recommend.negatives", query.negatives_size(), 0, kMaxQueryDocuments));
+  for (const bool positive : {true, false}) {
+    const auto& examples = positive ? query.positives() : query.negatives();
+    for (int i = 0; i < examples.size(); ++i) {
+      const std::string path = Path(positive ? "recommend.positives" : "recommend.negatives", i);
+      switch (examples[i].example_case()) {
+        case v1::RecommendExample::kDocument:
+          RETURN_IF_ERROR(CheckDocumentId(Path(path, "document"), examples[i].document()));
+          break;
+        case v1::RecommendExample::kText:
+          RETURN_IF_ERROR(CheckText(Path(path, "text"), examples[i].text()));
+          break;
+        case v1::RecommendExample::EXAMPLE_NOT_SET:
+          return InvalidField(path, "one of document and text must be set");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckHybrid(const v1::HybridMode& hybrid) {
+  if (hybrid.has_candidates()) {
+    RETURN_IF_ERROR(CheckRange("hybrid.candidates", hybrid.candidates(), 1, kMaxCandidates));
+  }
+  const v1::ReciprocalRankFusion& ranks = hybrid.reciprocal_rank();
+  if (ranks.has_constant()) {
+    RETURN_IF_ERROR(CheckRange("hybrid.reciprocal_rank.constant", ranks.constant(), 1, kMaxRankConstant));
+  }
+  if (ranks.has_vector_weight()) {
+    RETURN_IF_ERROR(CheckPositive("hybrid.reciprocal_rank.vector_weight", ranks.vector_weight(), kMaxFusionWeight));
+  }
+  if (ranks.has_keyword_weight()) {
+    RETURN_IF_ERROR(CheckPositive("hybrid.reciprocal_rank.keyword_weight", ranks.keyword_weight(), kMaxFusionWeight));
+  }
+  RETURN_IF_ERROR(CheckFraction("hybrid.weighted.vector_weight", hybrid.weighted().vector_weight()));
+  const v1::SoftmaxFusion& softmax = hybrid.softmax();
+  RETURN_IF_ERROR(CheckFraction("hybrid.softmax.vector_weight", softmax.vector_weight()));
+  for (const auto& [name, set, temperature] :
+       {std::tuple("hybrid.softmax.vector_temperature", softmax.has_vector_temperature(), softmax.vector_temperature()),
+        std::tuple("hybrid.softmax.keyword_temperature", softmax.has_keyword_temperature(),
+                   softmax.keyword_temperature())}) {
+    if (set) RETURN_IF_ERROR(CheckBetween(name, temperature, kLeastTemperature, kMaxTemperature));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMode(const v1::SearchRequest& request) {
+  switch (request.mode_case()) {
+    case v1::SearchRequest::kByVector:
+    case v1::SearchRequest::MODE_NOT_SET:
+      return absl::OkStatus();
+    case v1::SearchRequest::kByKeyword:
+      if (!request.has_text()) return InvalidField("by_keyword", "is for text queries");
+      for (const auto& [name, set] : {std::pair("ef_search", request.has_ef_search()),
+                                      std::pair("nprobe", request.has_nprobe()),
+                                      std::pair("rerank_factor", request.has_rerank_factor()),
+                                      std::pair("exact", request.has_exact())}) {
+        if (set) return InvalidField(name, "is for searches of vectors, and by_keyword asks for none");
+      }
+      break;
+    case v1::SearchRequest::kHybrid:
+      if (!request.has_text()) return InvalidField("hybrid", "is for text queries");
+      RETURN_IF_ERROR(CheckHybrid(request.hybrid()));
+      break;
+  }
+  if (request.has_diversity()) return InvalidField("diversity", "is for searches by vector");
+  return absl::OkStatus();
+}
+
+// How hits are chosen from those found, and what they carry.
+absl::Status CheckChoice(const v1::SearchRequest& request) {
+  if (request.has_group_by()) {
+    RETURN_IF_ERROR(CheckBytes("group_by.field", request.group_by().field(), 1, kMaxFieldNameBytes));
+    if (request.group_by().has_size()) {
+      RETURN_IF_ERROR(CheckRange("group_by.size", request.group_by().size(), 1, kMaxGroupSize));
+    }
+    if (request.has_diversity()) return InvalidField("diversity", "cannot be had together with group_by");
+  }
+  if (request.diversity().has_lambda()) {
+    RETURN_IF_ERROR(CheckFraction("diversity.lambda", request.diversity().lambda()));
+  }
+  if (request.diversity().has_candidates()) {
+    RETURN_IF_ERROR(CheckRange("diversity.candidates", request.diversity().candidates(), 1, kMaxCandidates));
+  }
+  if (!request.has_read_mask()) return absl::OkStatus();
+  if (request.view() == v1::SearchRequest::IDS) {
+    return InvalidField("read_mask", "is for the view FULL: with IDS hits carry no document");
+  }
+  const auto& paths = request.read_mask().paths();
+  RETURN_IF_ERROR(CheckCount("read_mask.paths", paths.size(), 1, kMaxMaskPaths));
+  for (int i = 0; i < paths.size(); ++i) {
+    const std::string framed = Concat(paths[i], ".");
+    const bool known = paths[i] == "text" || paths[i] == "payload" || paths[i].rfind("payload.", 0) == 0;
+    if (known && framed.find("..") == framed.npos) continue;
+    return InvalidField(Path("read_mask.paths", i),
+                        Concat(Quote(paths[i]), ": must be text, payload or keys of the payload, payload.author.name"));
+  }
   return absl::OkStatus();
 }
 
@@ -78,15 +177,19 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
       }
       break;
     case v1::SearchRequest::kRecommend:
-      return NotAvailable("recommend");
+      RETURN_IF_ERROR(CheckRecommend(request.recommend()));
+      break;
     case v1::SearchRequest::QUERY_NOT_SET:
-      return InvalidField("query", "one of text, vector and documents must be set");
+      return InvalidField("query", "one of text, vector, documents and recommend must be set");
   }
   if (request.has_top_k()) RETURN_IF_ERROR(CheckRange("top_k", request.top_k(), 1, kMaxTopK));
   if (request.has_offset()) RETURN_IF_ERROR(CheckRange("offset", request.offset(), 0, kMaxOffset));
   if (request.has_min_score() && !std::isfinite(request.min_score())) {
     return InvalidField("min_score", Concat(request.min_score(), ": must be finite"));
   }
+  RETURN_IF_ERROR(CheckFilterShape(request.filter()));
+  RETURN_IF_ERROR(CheckMode(request));
+  RETURN_IF_ERROR(CheckChoice(request));
   RETURN_IF_ERROR(
       CheckEnum("view", request.view(), v1::SearchRequest::View_IsValid(request.view()), "SearchRequest.View"));
   // Whether the live release's index has such a parameter, the search finds out.
@@ -113,8 +216,7 @@ absl::Status Validate(const v1::CreateCollectionRequest& request) {
   }
   RETURN_IF_ERROR(ValidateGate(request.gate()));
   RETURN_IF_ERROR(CheckDuration("rollback_window", request.rollback_window(), kMaxRollbackWindow));
-  if (!request.fields().empty()) return NotAvailable("fields");
-  if (request.has_keyword_index()) return NotAvailable("keyword_index");
+  RETURN_IF_ERROR(CheckFields(request.fields()));
   return CheckRequestId(request.request_id());
 }
 
@@ -187,18 +289,25 @@ absl::Status Validate(const v1::GetDocumentRequest& request) {
 
 absl::Status Validate(const v1::ListDocumentsRequest& request) {
   RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
-  if (request.has_filter()) return NotAvailable("filter");
+  RETURN_IF_ERROR(CheckFilterShape(request.filter()));
   return ParsePage(Concat(request.collection(), "/documents"), request.page_size(), request.page_token()).status();
 }
 
 absl::Status Validate(const v1::CountDocumentsRequest& request) {
   RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
-  return request.has_filter() ? NotAvailable("filter") : absl::OkStatus();
+  return CheckFilterShape(request.filter());
 }
 
 absl::Status Validate(const v1::DeleteDocumentsRequest& request) {
   RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
-  if (request.has_filter()) return NotAvailable("filter");
+  if (request.has_filter()) {
+    if (!request.ids().empty()) return InvalidField("filter", "is given beside ids: one of them must be empty");
+    const v1::Filter& filter = request.filter();
+    if (filter.must().empty() && filter.should().empty() && filter.must_not().empty()) {
+      return InvalidField("filter", "has no condition, which would delete every document");
+    }
+    return CheckFilterShape(filter);
+  }
   RETURN_IF_ERROR(CheckCount("ids", request.ids_size(), 1, kMaxDocumentsPerMessage));
   for (int i = 0; i < request.ids_size(); ++i) RETURN_IF_ERROR(CheckDocumentId(Path("ids", i), request.ids(i)));
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "server/base/ids.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/search/retrieval.h"
 
 namespace tandem {
 namespace {
@@ -38,30 +39,64 @@ std::string Path(const Call& call, size_t i, std::string_view field) {
   return call.query_count > 1 ? Concat("searches[", i, "].", field) : std::string(field);
 }
 
+// A status that names fields of query `i`.
+absl::Status InQuery(const Call& call, size_t i, const absl::Status& status) {
+  return call.query_count > 1 ? PrefixField(Concat("searches[", i, "]"), status) : status;
+}
+
 absl::Status CheckDeadline(const Call& call) {
   if (absl::Now() < call.deadline) return absl::OkStatus();
   return absl::DeadlineExceededError("search: the deadline passed before all queries were answered");
 }
 
-absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& queries, EmbeddingQueue* queue,
-                        std::vector<PreparedQuery>* prepared) {
-  std::vector<std::string> texts;
-  std::vector<size_t> owners;
+// A text whose vector, times `weight`, goes into that of query `owner`.
+struct WeightedText {
+  std::string text;
+  size_t owner;
+  float weight;
+};
+
+void AddScaled(std::span<const float> vector, float weight, std::vector<float>* sum) {
+  sum->resize(vector.size());
+  for (size_t i = 0; i < vector.size(); ++i) (*sum)[i] += weight * vector[i];
+}
+
+// What stands for the examples of a recommendation: 2 p - n, or p without negatives, as a sum of weighted vectors.
+float ExampleWeight(const RecommendQuery& query, bool positive) {
+  if (!positive) return -1.0f / static_cast<float>(query.negatives.size());
+  return (query.negatives.empty() ? 1.0f : 2.0f) / static_cast<float>(query.positives.size());
+}
+
+std::vector<WeightedText> TextsOf(const std::vector<SearchQuery>& queries) {
+  std::vector<WeightedText> texts;
   for (size_t i = 0; i < queries.size(); ++i) {
-    if (const auto* text = std::get_if<TextQuery>(&queries[i].query)) {
-      texts.push_back(text->text);
-      owners.push_back(i);
+    if (queries[i].mode == SearchMode::kKeyword) continue;
+    if (const auto* text = std::get_if<TextQuery>(&queries[i].query)) texts.push_back({text->text, i, 1});
+    if (const auto* recommend = std::get_if<RecommendQuery>(&queries[i].query)) {
+      for (const bool positive : {true, false}) {
+        for (const RecommendExample& example : positive ? recommend->positives : recommend->negatives) {
+          if (!example.document.empty()) continue;
+          texts.push_back({example.text, i, ExampleWeight(*recommend, positive)});
+        }
+      }
     }
   }
-  if (texts.empty()) return absl::OkStatus();
+  return texts;
+}
+
+absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& queries, EmbeddingQueue* queue,
+                        std::vector<PreparedQuery>* prepared) {
+  const std::vector<WeightedText> weighted = TextsOf(queries);
+  if (weighted.empty()) return absl::OkStatus();
+  std::vector<std::string> texts;
+  for (const WeightedText& text : weighted) texts.push_back(text.text);
   ASSIGN_OR_RETURN(const EmbeddedTexts embedded, queue->Embed(call.release->encoder, texts, InputRole::kQuery,
                                                               EmbeddingPriority::kInteractive, call.deadline));
   const size_t dimensions = static_cast<size_t>(call.snapshot->dimensions());
-  for (size_t j = 0; j < owners.size(); ++j) {
-    const auto first = embedded.vectors.begin() + j * dimensions;
-    PreparedQuery& query = (*prepared)[owners[j]];
-    query.vector.assign(first, first + dimensions);
-    query.truncated = embedded.truncated[j];
+  for (size_t j = 0; j < weighted.size(); ++j) {
+    PreparedQuery& query = (*prepared)[weighted[j].owner];
+    AddScaled(std::span(embedded.vectors).subspan(j * dimensions, dimensions), weighted[j].weight, &query.vector);
+    query.truncated = query.truncated || embedded.truncated[j];
   }
   return absl::OkStatus();
 }
@@ -120,6 +155,22 @@ absl::Status PrepareDocuments(const Call& call, size_t i, const DocumentsQuery& 
   return absl::OkStatus();
 }
 
+// The examples that are documents; those that are texts come with EmbedTexts.
+absl::Status PrepareRecommend(const Call& call, size_t i, const RecommendQuery& query, PreparedQuery* prepared) {
+  for (const bool positive : {true, false}) {
+    const std::vector<RecommendExample>& examples = positive ? query.positives : query.negatives;
+    for (size_t j = 0; j < examples.size(); ++j) {
+      if (examples[j].document.empty()) continue;
+      const std::string path =
+          Path(call, i, Concat("recommend.", positive ? "positives[" : "negatives[", j, "].document"));
+      ASSIGN_OR_RETURN(const int64_t label, LabelOf(call, path, examples[j].document));
+      AddScaled(*call.snapshot->Vector(label), ExampleWeight(query, positive), &prepared->vector);
+      prepared->exclude.push_back(label);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<PreparedQuery>> Prepare(const Call& call, const std::vector<SearchQuery>& queries,
                                                    EmbeddingQueue* queue) {
   std::vector<PreparedQuery> prepared(queries.size());
@@ -129,26 +180,25 @@ absl::StatusOr<std::vector<PreparedQuery>> Prepare(const Call& call, const std::
       RETURN_IF_ERROR(PrepareVector(call, i, *vector, &prepared[i]));
     } else if (const auto* documents = std::get_if<DocumentsQuery>(&queries[i].query)) {
       RETURN_IF_ERROR(PrepareDocuments(call, i, *documents, &prepared[i]));
+    } else if (const auto* recommend = std::get_if<RecommendQuery>(&queries[i].query)) {
+      RETURN_IF_ERROR(PrepareRecommend(call, i, *recommend, &prepared[i]));
     }
   }
   RETURN_IF_ERROR(EmbedTexts(call, queries, queue, &prepared));
   return prepared;
 }
 
-// Hits after the offset, best first.
-absl::StatusOr<std::vector<ScoredLabel>> FindLabels(const Call& call, size_t i, const SearchQuery& query,
-                                                    const PreparedQuery& prepared) {
-  const VectorSearch search{.k = query.offset + query.top_k,
-                            .min_score = query.min_score,
-                            .ef_search = query.ef_search,
-                            .nprobe = query.nprobe,
-                            .rerank_factor = query.rerank_factor,
-                            .exact = query.exact,
-                            .exclude = prepared.exclude};
-  absl::StatusOr<std::vector<ScoredLabel>> found = call.snapshot->Search(prepared.vector, search);
-  if (!found.ok() && call.query_count > 1) return PrefixField(Concat("searches[", i, "]"), found.status());
-  ASSIGN_OR_RETURN(std::vector<ScoredLabel> hits, std::move(found));
-  hits.erase(hits.begin(), hits.begin() + std::min<size_t>(query.offset, hits.size()));
+// Hits after the offset; what is refused names a field of query `i`.
+absl::StatusOr<std::vector<FoundHit>> FindHits(const Call& call, size_t i, const SearchQuery& query,
+                                               const PreparedQuery& prepared) {
+  auto hits = Retrieve({.snapshot = *call.snapshot,
+                        .metric = call.release->index->options().metric,
+                        .documents = *call.documents,
+                        .query = query,
+                        .vector = prepared.vector,
+                        .exclude = prepared.exclude,
+                        .deadline = call.deadline});
+  if (!hits.ok()) return InQuery(call, i, hits.status());
   return hits;
 }
 
@@ -176,17 +226,20 @@ class ReplyBytes {
 
 // The documents are read in slices, so that a call that asks for too much ends before it has filled the memory.
 absl::StatusOr<SearchAnswer> MakeAnswer(const Call& call, const SearchQuery& query, const PreparedQuery& prepared,
-                                        const std::vector<ScoredLabel>& found, ReplyBytes* reply_bytes) {
+                                        const std::vector<FoundHit>& found, ReplyBytes* reply_bytes) {
   SearchAnswer answer{.search_id = NewId(), .truncated = prepared.truncated};
   const size_t slice = query.with_documents ? kTextsAtOnce : kIdsAtOnce;
   for (size_t first = 0; first < found.size(); first += slice) {
-    const std::span<const ScoredLabel> hits = std::span(found).subspan(first, std::min(slice, found.size() - first));
+    const std::span<const FoundHit> hits = std::span(found).subspan(first, std::min(slice, found.size() - first));
     std::vector<int64_t> labels;
-    for (const ScoredLabel& hit : hits) labels.push_back(hit.label);
+    for (const FoundHit& hit : hits) labels.push_back(hit.label);
     ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions, call.documents->ReadVersions(labels, query.with_documents));
     for (size_t i = 0; i < hits.size(); ++i) {
       RETURN_IF_ERROR(reply_bytes->Add(versions[i], query.with_documents));
-      SearchHit& added = answer.hits.emplace_back(SearchHit{.id = versions[i].id, .score = hits[i].score});
+      SearchHit& added = answer.hits.emplace_back(SearchHit{.id = versions[i].id,
+                                                            .score = hits[i].score,
+                                                            .vector_score = hits[i].vector_score,
+                                                            .keyword_score = hits[i].keyword_score});
       added.document = std::move(versions[i]);
     }
   }
@@ -200,10 +253,13 @@ Searcher::Searcher(Collections* collections, EmbeddingQueue* queue) : collection
 absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::string_view collection,
                                                const std::vector<SearchQuery>& queries, const SearchTerms& terms) {
   Call call{.query_count = queries.size(), .deadline = terms.patience.deadline};
+  ASSIGN_OR_RETURN(call.documents, collections_->Documents(tenant, collection));
+  for (size_t i = 0; i < queries.size(); ++i) {
+    RETURN_IF_ERROR(InQuery(call, i, CheckAskable(call.documents->options(), queries[i])));
+  }
   ASSIGN_OR_RETURN(call.release, terms.min_commit.has_value()
                                      ? collections_->LiveAt(tenant, collection, *terms.min_commit, terms.patience)
                                      : collections_->Live(tenant, collection));
-  ASSIGN_OR_RETURN(call.documents, collections_->Documents(tenant, collection));
   call.snapshot = call.release->index->snapshot();
   RETURN_IF_ERROR(CheckDeadline(call));
 
@@ -212,7 +268,7 @@ absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::str
   ReplyBytes reply_bytes(terms.max_reply_bytes);
   for (size_t i = 0; i < queries.size(); ++i) {
     RETURN_IF_ERROR(CheckDeadline(call));
-    ASSIGN_OR_RETURN(const std::vector<ScoredLabel> found, FindLabels(call, i, queries[i], prepared[i]));
+    ASSIGN_OR_RETURN(const std::vector<FoundHit> found, FindHits(call, i, queries[i], prepared[i]));
     ASSIGN_OR_RETURN(answers.answers.emplace_back(), MakeAnswer(call, queries[i], prepared[i], found, &reply_bytes));
   }
   return answers;

@@ -13,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "server/encoder/embedding_queue.h"
 #include "server/release/collections.h"
+#include "server/search/fusion.h"
+#include "server/storage/filter.h"
 #include "server/storage/records.h"
 
 namespace tandem {
@@ -28,19 +30,51 @@ struct DocumentsQuery {
   std::vector<std::string> ids;
 };
 
+struct RecommendExample {
+  std::string document;  // Its id; empty: the text.
+  std::string text;      // Embedded as a query.
+};
+// Near the mean of the positives and away from that of the negatives: p + (p - n).
+struct RecommendQuery {
+  std::vector<RecommendExample> positives, negatives;
+};
+
+enum class SearchMode { kVector, kKeyword, kHybrid };  // The latter two: of a TextQuery.
+
+struct HybridOptions {
+  Fusion fusion;
+  std::optional<int> candidates;  // Of each half; 100, or as many hits as are wanted where they are more.
+};
+// At most `size` hits with the same first value of the field; a hit without one is a group of its own.
+struct GroupBy {
+  std::string field;
+  int size = 1;
+};
+// Of kVector searches without groups: see diversity.h.
+struct Diversity {
+  double lambda = 0.5;
+  std::optional<int> candidates;  // As HybridOptions::candidates.
+};
+
 struct SearchQuery {
-  std::variant<TextQuery, VectorQuery, DocumentsQuery> query;
+  std::variant<TextQuery, VectorQuery, DocumentsQuery, RecommendQuery> query;
+  SearchMode mode = SearchMode::kVector;
+  HybridOptions hybrid;
+  std::optional<Filter> filter;
   int top_k = 10;
   int offset = 0;
   std::optional<float> min_score;
-  std::optional<int> ef_search, nprobe, rerank_factor;  // INVALID_ARGUMENT where the index has no such parameter.
-  bool exact = false;
+  std::optional<int> ef_search, nprobe, rerank_factor;  // Of the index's kind; refused where it has none.
+  bool exact = false;                                   // Every vector is scored.
+  std::optional<GroupBy> group_by;
+  std::optional<Diversity> diversity;
   bool with_documents = true;
 };
 
 struct SearchHit {
   std::string id;
   float score = 0;
+  std::optional<float> vector_score, keyword_score;  // Of hybrid searches.
   DocumentVersion document;  // Text and payload only when asked for.
 };
 

@@ -4,6 +4,8 @@
 
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/storage/word_score.h"
+#include "server/storage/word_tokenizer.h"
 
 namespace tandem {
 
@@ -48,18 +50,21 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::filesystem::
   }
   RETURN_IF_ERROR(database->Read([](Database& db) -> absl::Status {
     db.Configure();
-    return absl::OkStatus();
+    return db.RegisterWords();
   }));
   RETURN_IF_ERROR(database->Write([&](Database& db) { return db.Migrate(migrations); }));
   return database;
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::OpenReadOnly(const std::filesystem::path& path) {
+  std::unique_ptr<Database> database;
   try {
-    return std::unique_ptr<Database>(new Database(path, SQLite::OPEN_READONLY));
+    database.reset(new Database(path, SQLite::OPEN_READONLY));
   } catch (const std::exception& error) {
     return absl::InternalError(Concat(path.string(), ": ", error.what()));
   }
+  RETURN_IF_ERROR(database->Read([](Database& db) { return db.RegisterWords(); }));
+  return database;
 }
 
 void Database::Configure() {
@@ -67,6 +72,11 @@ void Database::Configure() {
   connection_.exec("PRAGMA synchronous = FULL");
   // A bulk import grows the log; the next checkpoint gives the disk back down to this.
   connection_.exec("PRAGMA journal_size_limit = 67108864");
+}
+
+absl::Status Database::RegisterWords() {
+  RETURN_IF_ERROR(RegisterWordTokenizer(handle()));
+  return RegisterWordScore(handle(), &word_score_bound_);
 }
 
 absl::Status Database::Migrate(std::span<const char* const> migrations) {

@@ -70,17 +70,23 @@ class Database {
 
   // Of the last INSERT; of the last INSERT, UPDATE or DELETE. Only inside a body.
   int64_t LastRowId() { return connection_.getLastInsertRowid(); }
+  // For what SQLiteCpp has no call for. Only inside a body.
+  sqlite3* handle() { return connection_.getHandle(); }
+  // What word_score.h says of the last query that was scored. Only inside its body.
+  double word_score_bound() const { return word_score_bound_; }
 
  private:
   friend class Query;
   Database(std::filesystem::path path, int flags);
   void Configure();
+  absl::Status RegisterWords();
   absl::Status Migrate(std::span<const char* const> migrations);
   absl::Status ToStatus(const std::exception& error) const;
   SQLite::Statement& Prepared(std::string_view sql);
 
   const std::filesystem::path path_;
   absl::Mutex mutex_;
+  double word_score_bound_ = 0;
   SQLite::Database connection_;
   std::map<std::string, std::unique_ptr<SQLite::Statement>, std::less<>> statements_;
 };

@@ -1,12 +1,15 @@
 #include "server/storage/document_store.h"
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/storage/document_store_rep.h"
+#include "server/storage/row_codec.h"
 #include "server/storage/stream_log.h"
 
 namespace tandem {
@@ -28,40 +31,16 @@ constexpr const char* kMigrations[] = {
     "  commit_id INTEGER NOT NULL, sealed_commit INTEGER NOT NULL) STRICT;"
     "CREATE TABLE vectors (label INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT;"  //
     TANDEM_STREAM_TABLES,
+
+    // field_values: of each version that has any, as PackFieldValues; in commit order, so that a write appends. The
+    // words of texts, without the texts: FTS5 asks `versions` for them where it needs them.
+    "CREATE TABLE field_values (commit_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;"
+    "CREATE INDEX deleted_versions ON versions (commit_id) WHERE deleted = 1;"
+    "CREATE VIRTUAL TABLE words USING fts5 (text, content = 'versions', content_rowid = 'commit_id',"
+    "  tokenize = 'tandem');"
+    "CREATE VIRTUAL TABLE word_counts USING fts5vocab (words, 'row');"
+    "ALTER TABLE counters ADD COLUMN words_commit INTEGER NOT NULL DEFAULT 0",
 };
-
-struct Counters {
-  int64_t head = 0, documents = 0;
-};
-
-Counters ReadCounters(Database& db) {
-  Query row(db, "SELECT head, documents FROM counters");
-  Counters counters;
-  if (row.Next()) {
-    counters.head = row.Int();
-    counters.documents = row.Int();
-  }
-  return counters;
-}
-
-void WriteCounters(Database& db, const Counters& counters) {
-  Query(db, "UPDATE counters SET head = ?, documents = ?", counters.head, counters.documents).Run();
-}
-
-struct Current {
-  int64_t commit = 0;  // 0: there never was one.
-  bool deleted = true;
-};
-
-Current FindCurrent(Database& db, const std::string& id) {
-  Query row(db, "SELECT commit_id, deleted FROM versions WHERE id = ? AND superseded_by = 0", id);
-  Current current;
-  if (row.Next()) {
-    current.commit = row.Int();
-    current.deleted = row.Bool();
-  }
-  return current;
-}
 
 void AppendVersion(Database& db, int64_t commit, const Current& old, bool deleted, const std::string& id,
                    const std::string& payload, const std::string& text) {
@@ -73,21 +52,80 @@ void AppendVersion(Database& db, int64_t commit, const Current& old, bool delete
       .Run();
 }
 
-void UpsertAll(Database& db, const std::vector<DocumentInput>& documents, Counters& counters) {
-  std::unordered_map<std::string_view, size_t> last;  // Id -> its last place.
-  for (size_t i = 0; i < documents.size(); ++i) last[documents[i].id] = i;
-  static const std::string kNoPayload = "{}";
-  for (size_t i = 0; i < documents.size(); ++i) {
-    const DocumentInput& document = documents[i];
-    if (last[document.id] != i) continue;
-    const Current old = FindCurrent(db, document.id);
-    if (old.deleted) ++counters.documents;
-    AppendVersion(db, ++counters.head, old, false, document.id,
-                  document.payload_json.empty() ? kNoPayload : document.payload_json, document.text);
+}  // namespace
+
+Counters ReadCounters(Database& db) {
+  Query row(db, "SELECT head, documents, words_commit FROM counters");
+  Counters counters;
+  if (row.Next()) {
+    counters.head = row.Int();
+    counters.documents = row.Int();
+    counters.words_commit = row.Int();
   }
+  return counters;
 }
 
-}  // namespace
+void WriteCounters(Database& db, const Counters& counters) {
+  Query(db, "UPDATE counters SET head = ?, documents = ?, words_commit = ?", counters.head, counters.documents,
+        counters.words_commit)
+      .Run();
+}
+
+Current FindCurrent(Database& db, const std::string& id) {
+  Query row(db, "SELECT commit_id, deleted FROM versions WHERE id = ? AND superseded_by = 0", id);
+  Current current;
+  if (row.Next()) {
+    current.commit = row.Int();
+    current.deleted = row.Bool();
+  }
+  return current;
+}
+
+void DocumentStore::Rep::AppendDocument(Database& db, int64_t commit, const Current& old, const DocumentInput& document,
+                                        std::vector<FieldValues> values, VersionChanges* changes) {
+  static const std::string kNoPayload = "{}";
+  AppendVersion(db, commit, old, false, document.id,
+                document.payload_json.empty() ? kNoPayload : document.payload_json, document.text);
+  if (!values.empty()) {
+    const std::string bytes = PackFieldValues(values);
+    Query(db, "INSERT INTO field_values VALUES (?, ?)", commit, AsBlob(bytes)).Run();
+  }
+  if (options.keyword_index) Query(db, "INSERT INTO words (rowid, text) VALUES (?, ?)", commit, document.text).Run();
+  if (old.commit != 0) changes->ended.push_back(old.commit);
+  changes->added.push_back({.label = commit, .values = std::move(values)});
+}
+
+DocumentStore::WriteResult DocumentStore::Rep::AppendDeletions(Database& db, const std::vector<std::string>& ids,
+                                                              VersionChanges* changes) {
+  Counters counters = ReadCounters(db);
+  WriteResult result;
+  for (const std::string& id : ids) {
+    const Current old = FindCurrent(db, id);
+    if (old.deleted) continue;
+    AppendVersion(db, ++counters.head, old, true, id, "{}", "");
+    changes->ended.push_back(old.commit);
+    --counters.documents;
+    ++result.accepted;
+  }
+  if (options.keyword_index) counters.words_commit = counters.head;
+  WriteCounters(db, counters);
+  result.commit = counters.head;
+  return result;
+}
+
+void DocumentStore::Rep::Publish(const VersionChanges& changes, int64_t commit) {
+  field_index.Add(changes.added);
+  {
+    absl::MutexLock lock(&current_mutex);
+    if (current) {
+      for (const LabelValues& added : changes.added) current->labels.add(static_cast<uint64_t>(added.label));
+      for (const int64_t ended : changes.ended) current->labels.remove(static_cast<uint64_t>(ended));
+      current->commit = std::max(current->commit, commit);
+    }
+  }
+  absl::MutexLock lock(&head_mutex);
+  head = std::max(head, commit);  // A repeated message has the commit of its first time.
+}
 
 absl::StatusOr<std::unique_ptr<Database>> DocumentStore::Rep::Borrow() {
   {
@@ -114,17 +152,15 @@ void DocumentStore::Rep::Return(std::unique_ptr<Database> reader) {
   idle_readers.push_back(std::move(reader));
 }
 
-void DocumentStore::Rep::RaiseHead(int64_t commit) {
-  absl::MutexLock lock(&head_mutex);
-  if (commit > head) head = commit;
-}
-
 DocumentStore::DocumentStore(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 DocumentStore::~DocumentStore() = default;
 
-absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(const std::filesystem::path& path) {
+absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(const std::filesystem::path& path,
+                                                                   const DocumentStoreOptions& options) {
   ASSIGN_OR_RETURN(std::unique_ptr<Database> writer, Database::Open(path, kMigrations));
-  auto rep = std::make_unique<Rep>(path, std::move(writer));
+  auto rep = std::make_unique<Rep>(path, std::move(writer), options);
+  RETURN_IF_ERROR(rep->LoadFields());
+  if (options.keyword_index) RETURN_IF_ERROR(rep->FillWords());
   ASSIGN_OR_RETURN(const int64_t head,
                    rep->writer->Read([](Database& db) -> absl::StatusOr<int64_t> { return ReadCounters(db).head; }));
   {
@@ -134,40 +170,45 @@ absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(const std::fi
   return std::unique_ptr<DocumentStore>(new DocumentStore(std::move(rep)));
 }
 
+const DocumentStoreOptions& DocumentStore::options() const { return rep_->options; }
+
+absl::Status DocumentStore::CheckPayload(std::string_view payload_json) const {
+  return ReadFieldValues(rep_->options.fields, payload_json).status();
+}
+
 absl::StatusOr<DocumentStore::WriteResult> DocumentStore::Upsert(const std::vector<DocumentInput>& documents,
                                                                  const StreamMessage& message,
                                                                  std::string_view errors_json) {
-  ASSIGN_OR_RETURN(WriteResult written, rep_->writer->Write([&](Database& db) -> absl::StatusOr<WriteResult> {
+  std::vector<std::vector<FieldValues>> values;
+  std::unordered_map<std::string_view, size_t> last;  // Id -> its last place.
+  for (size_t i = 0; i < documents.size(); ++i) {
+    last[documents[i].id] = i;
+    auto read = ReadFieldValues(rep_->options.fields, documents[i].payload_json);
+    if (!read.ok()) return PrefixField(Concat("documents[", i, "]"), read.status());
+    values.push_back(*std::move(read));
+  }
+  return rep_->WriteVersions([&](Database& db, VersionChanges* changes) -> absl::StatusOr<WriteResult> {
     ASSIGN_OR_RETURN(std::optional<StreamResult> stored, FindStreamResult(db, 0, message));
     if (stored) return WriteResult{stored->commit, stored->accepted, std::move(stored->errors_json), true};
     Counters counters = ReadCounters(db);
-    UpsertAll(db, documents, counters);
+    for (size_t i = 0; i < documents.size(); ++i) {
+      if (last[documents[i].id] != i) continue;
+      const Current old = FindCurrent(db, documents[i].id);
+      if (old.deleted) ++counters.documents;
+      rep_->AppendDocument(db, ++counters.head, old, documents[i], std::move(values[i]), changes);
+    }
+    if (rep_->options.keyword_index) counters.words_commit = counters.head;
     WriteCounters(db, counters);
     StreamResult result{counters.head, static_cast<int>(documents.size()), std::string(errors_json)};
     StoreStreamResult(db, 0, message, result);
     return WriteResult{result.commit, result.accepted, std::move(result.errors_json), false};
-  }));
-  rep_->RaiseHead(written.commit);
-  return written;
+  });
 }
 
 absl::StatusOr<DocumentStore::WriteResult> DocumentStore::Delete(const std::vector<std::string>& ids) {
-  ASSIGN_OR_RETURN(const WriteResult written, rep_->writer->Write([&](Database& db) -> absl::StatusOr<WriteResult> {
-    Counters counters = ReadCounters(db);
-    WriteResult result;
-    for (const std::string& id : ids) {
-      const Current old = FindCurrent(db, id);
-      if (old.deleted) continue;
-      AppendVersion(db, ++counters.head, old, true, id, "{}", "");
-      --counters.documents;
-      ++result.accepted;
-    }
-    WriteCounters(db, counters);
-    result.commit = counters.head;
-    return result;
-  }));
-  rep_->RaiseHead(written.commit);
-  return written;
+  return rep_->WriteVersions([&](Database& db, VersionChanges* changes) -> absl::StatusOr<WriteResult> {
+    return rep_->AppendDeletions(db, ids, changes);
+  });
 }
 
 int64_t DocumentStore::head() const {

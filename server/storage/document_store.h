@@ -7,6 +7,9 @@
 // Each stored version of a document takes the next commit, from 1. An upsert of n documents takes n commits; its
 // acknowledgement is the last of them. Versions that were superseded or deleted are kept: a release may still have to
 // be built from them, or show them.
+//
+// Beside each version stand its values in the collection's filterable fields (field_index.h has them in memory) and,
+// with a keyword index, the words of its text (SQLite's FTS5, word_tokenizer.h), all in the version's own transaction.
 
 #include <cstdint>
 #include <filesystem>
@@ -18,18 +21,36 @@
 #include <string_view>
 #include <vector>
 
+#include <roaring/roaring64map.hh>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/storage/field_values.h"
+#include "server/storage/filter.h"
 #include "server/storage/records.h"
 
 namespace tandem {
 
+// What a collection declares when it is made; the same at each Open.
+struct DocumentStoreOptions {
+  std::vector<FilterableField> fields;
+  bool keyword_index = false;
+};
+
 class DocumentStore {
  public:
-  static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(const std::filesystem::path& path);
+  // A file of an earlier version gets its keyword index here, 1,000 documents a transaction.
+  static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(const std::filesystem::path& path,
+                                                             const DocumentStoreOptions& options = {});
   ~DocumentStore();
 
-  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. The rules for
+  const DocumentStoreOptions& options() const;
+  // InvalidField "payload.…" when a value does not have the type of its filterable field.
+  absl::Status CheckPayload(std::string_view payload_json) const;
+
+  // All or nothing, in order; of two inputs with one id the later wins. Returns the last commit. InvalidField
+  // "documents[3].payload.…" as CheckPayload. The rules for
   // `message` are those of MetaStore::AppendExamples; a unary call with a request_id passes sequence 1.
   struct WriteResult {
     int64_t commit = 0;
@@ -41,6 +62,8 @@ class DocumentStore {
                                      std::string_view errors_json = "");
   // Returns the last commit and how many of the ids were there.
   absl::StatusOr<WriteResult> Delete(const std::vector<std::string>& ids);
+  // The same of every current document that `filter` holds for, however many: one transaction.
+  absl::StatusOr<WriteResult> Delete(const Filter& filter);
 
   // The newest commit, without touching the disk.
   int64_t head() const;
@@ -52,6 +75,35 @@ class DocumentStore {
   absl::StatusOr<DocumentVersion> Get(std::string_view id);  // Current version; NOT_FOUND.
   // Current documents with id > page.after, by id; ends with the first that takes their texts over `max_bytes`.
   absl::StatusOr<std::vector<DocumentVersion>> List(const Page& page, int64_t max_bytes);
+
+  // Filters: REQUIRES CheckFilter(options().fields, filter).
+  // Labels of the versions up to `commit` that it holds for. Versions that were superseded before `commit` may be among
+  // them: what is current at a commit, an index snapshot knows.
+  absl::StatusOr<Roaring64Map> Match(const Filter& filter, int64_t commit);
+  struct DocumentCount {
+    int64_t count = 0, commit = 0;
+  };
+  absl::StatusOr<DocumentCount> Count(const Filter& filter);
+  // As List, of the documents that it holds for at one commit; an entry may have been superseded since.
+  absl::StatusOr<std::vector<DocumentVersion>> List(const Page& page, int64_t max_bytes, const Filter& filter);
+  // What versions have in the field at `place` of the declaration, in the order of `commits`: the first value, in a
+  // form that is equal exactly when the values are; empty when there is none.
+  absl::StatusOr<std::vector<std::string>> FirstValues(std::span<const int64_t> commits, int place);
+
+  // Keywords: the best `k` versions that `shown` is true of, by BM25 (word_score.h), best first, ties by
+  // commit. A version counts when it has any of the query's words; only the first 256 different ones are asked for,
+  // and, among more than 50,000 versions, of the words that most documents have only as many as keep the work
+  // bounded: document_store_words.cc. DEADLINE_EXCEEDED. REQUIRES: options().keyword_index.
+  struct KeywordHit {
+    int64_t commit = 0;
+    double score = 0;
+  };
+  struct KeywordHits {
+    std::vector<KeywordHit> hits;
+    double bound = 0;  // No document can have this score: it would be nothing but the query's words, endlessly.
+  };
+  absl::StatusOr<KeywordHits> SearchWords(std::string_view query, size_t k, const std::function<bool(int64_t)>& shown,
+                                          absl::Time deadline);
 
   // Versions with these commits, in their order; a missing one is DATA_LOSS. One statement. `with_text` false leaves
   // text and payload empty.

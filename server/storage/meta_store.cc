@@ -91,6 +91,9 @@ constexpr const char* kMigrations[] = {
     "ALTER TABLE releases ADD COLUMN pq_subquantizers INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE releases ADD COLUMN code_storage INTEGER NOT NULL DEFAULT 3;"
     "ALTER TABLE releases ADD COLUMN rerank_factor INTEGER NOT NULL DEFAULT 0",
+    // What collections declare when they are made.
+    "ALTER TABLE collections ADD COLUMN fields TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE collections ADD COLUMN keyword_index INTEGER NOT NULL DEFAULT 1",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

@@ -8,9 +8,9 @@ namespace {
 
 constexpr char kSelectCollection[] =
     "SELECT tenant, id, display_name, create_us, gate_set, gate_margin, gate_min_recall, gate_min_ndcg,"
-    "  rollback_window_us, etag, live_release, previous_release FROM collections ";
+    "  rollback_window_us, etag, live_release, previous_release, fields, keyword_index FROM collections ";
 
-CollectionRecord ReadCollectionRow(Query& row) {
+absl::StatusOr<CollectionRecord> ReadCollectionRow(Query& row) {
   CollectionRecord collection;
   collection.tenant = row.Text();
   collection.id = row.Text();
@@ -24,6 +24,8 @@ CollectionRecord ReadCollectionRow(Query& row) {
   collection.etag = row.Int();
   collection.live_release = row.Text();
   collection.previous_release = row.Text();
+  ASSIGN_OR_RETURN(collection.fields, UnpackFields(row.Text()));
+  collection.keyword_index = row.Bool();
   return collection;
 }
 
@@ -55,12 +57,12 @@ absl::Status MetaStore::CreateCollection(const CollectionRecord& collection, con
     }
     Query(db,
           "INSERT INTO collections (tenant, id, display_name, create_us, gate_set, gate_margin, gate_min_recall,"
-          " gate_min_ndcg, rollback_window_us, etag, live_release, previous_release)"
-          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          " gate_min_ndcg, rollback_window_us, etag, live_release, previous_release, fields, keyword_index)"
+          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           collection.tenant, collection.id, collection.display_name, collection.create_time,
           collection.gate.evaluation_set, collection.gate.margin, collection.gate.min_index_recall,
           collection.gate.min_ndcg, int64_t{absl::ToInt64Microseconds(collection.rollback_window)}, collection.etag,
-          collection.live_release, collection.previous_release)
+          collection.live_release, collection.previous_release, PackFields(collection.fields), collection.keyword_index)
         .Run();
     return absl::OkStatus();
   });
@@ -75,7 +77,9 @@ absl::StatusOr<std::vector<CollectionRecord>> MetaStore::ListCollections(std::st
     std::vector<CollectionRecord> collections;
     Query row(db, Concat(kSelectCollection, "WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?"), tenant, page.after,
               page.size);
-    while (row.Next()) collections.push_back(ReadCollectionRow(row));
+    while (row.Next()) {
+      ASSIGN_OR_RETURN(collections.emplace_back(), ReadCollectionRow(row));
+    }
     return collections;
   });
 }
@@ -84,7 +88,9 @@ absl::StatusOr<std::vector<CollectionRecord>> MetaStore::AllCollections() {
   return rep_->db->Read([&](Database& db) -> absl::StatusOr<std::vector<CollectionRecord>> {
     std::vector<CollectionRecord> collections;
     Query row(db, Concat(kSelectCollection, "ORDER BY key"));
-    while (row.Next()) collections.push_back(ReadCollectionRow(row));
+    while (row.Next()) {
+      ASSIGN_OR_RETURN(collections.emplace_back(), ReadCollectionRow(row));
+    }
     return collections;
   });
 }

@@ -130,6 +130,17 @@ struct GatePolicy {
   double min_ndcg = 0;
 };
 
+// Values reach disk: do not change.
+enum class FieldType { kKeyword = 1, kInteger = 2, kFloat = 3, kBool = 4, kDatetime = 5 };
+
+// A field of the payload that filters may name; what its values may be: proto/tandem/v1/filter.proto.
+struct FilterableField {
+  std::string name;  // Keys of the payload joined by ".".
+  FieldType type = FieldType::kKeyword;
+
+  bool operator==(const FilterableField&) const = default;
+};
+
 // documents.db and the releases' files lie in <data>/collections/<tenant>/<id>/.
 struct CollectionRecord {
   std::string tenant, id, display_name;
@@ -138,6 +149,9 @@ struct CollectionRecord {
   absl::Duration rollback_window = absl::Hours(24);
   int64_t etag = 1;                            // Grows by one with each update and promotion.
   std::string live_release, previous_release;  // Release ids or empty.
+  // For ever.
+  std::vector<FilterableField> fields;
+  bool keyword_index = true;
 };
 
 struct Judgement {

@@ -238,6 +238,26 @@ absl::StatusOr<std::optional<GateReport>> UnpackGate(std::string_view text) {
   return report;
 }
 
+std::string PackFields(const std::vector<FilterableField>& fields) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const FilterableField& field : fields) list.push_back({field.name, static_cast<int>(field.type)});
+  return list.dump();
+}
+
+absl::StatusOr<std::vector<FilterableField>> UnpackFields(std::string_view json) {
+  const nlohmann::json list = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array()) return absl::DataLossError("stored fields: not a list");
+  std::vector<FilterableField> fields;
+  for (const nlohmann::json& field : list) {
+    if (!field.is_array() || field.size() != 2 || !field[0].is_string() || !field[1].is_number_integer() ||
+        field[1] < static_cast<int>(FieldType::kKeyword) || field[1] > static_cast<int>(FieldType::kDatetime)) {
+      return absl::DataLossError("stored fields: one is not a name and a type");
+    }
+    fields.push_back({field[0].get<std::string>(), static_cast<FieldType>(field[1].get<int>())});
+  }
+  return fields;
+}
+
 std::string PackContract(const EmbeddingContract& contract) { return ToJson(contract).dump(); }
 
 absl::StatusOr<EmbeddingContract> UnpackContract(std::string_view json) {

@@ -37,6 +37,8 @@ std::string PackEvaluation(const std::optional<Evaluation>& evaluation);
 absl::StatusOr<std::optional<Evaluation>> UnpackEvaluation(std::string_view json);
 std::string PackGate(const std::optional<GateReport>& report);
 absl::StatusOr<std::optional<GateReport>> UnpackGate(std::string_view json);
+std::string PackFields(const std::vector<FilterableField>& fields);  // [["name", type], ...]; never empty.
+absl::StatusOr<std::vector<FilterableField>> UnpackFields(std::string_view json);
 std::string PackContract(const EmbeddingContract& contract);
 absl::StatusOr<EmbeddingContract> UnpackContract(std::string_view json);
 

@@ -427,6 +427,7 @@ std::vector<BadInput> BadInputs() {
   AddSearches(&cases);
   AddServer(&cases);
   for (BadInput& input : TrainingInputs()) cases.push_back(std::move(input));
+  for (BadInput& input : FilterInputs()) cases.push_back(std::move(input));
   for (BadInput& input : InputsOverLimits()) cases.push_back(std::move(input));
   return cases;
 }
@@ -434,6 +435,7 @@ std::vector<BadInput> BadInputs() {
 std::vector<AnyValue> AnyValueIsLegal() {
   const std::string reason = "a truth value in a client's own JSON: both are legal beside anything else";
   std::vector<AnyValue> fields = AnyTrainingValueIsLegal();
+  fields.push_back({"CollectionService/CreateCollection:keyword_index", "with or without one, any collection is legal"});
   fields.push_back({"CollectionService/UpsertDocuments:documents.payload.fields.value.bool_value", reason});
   fields.push_back({"CollectionService/ImportDocuments:documents.payload.fields.value.bool_value", reason});
   for (const char* search : {"Search:", "BatchSearch:searches."}) {

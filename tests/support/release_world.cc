@@ -93,11 +93,12 @@ std::filesystem::path ReleaseWorld::ReleasePath(std::string_view release) const 
   return ReleaseDirectory(CollectionDirectory(directory_, kTenant, kCollection), release).path();
 }
 
-void ReleaseWorld::CreateCollection(absl::Duration rollback_window) {
+void ReleaseWorld::CreateCollection(absl::Duration rollback_window, std::vector<FilterableField> fields) {
   CollectionRecord record;
   record.tenant = kTenant;
   record.id = kCollection;
   record.rollback_window = rollback_window;
+  record.fields = std::move(fields);
   Value(collections_->Create(record, nullptr));
 }
 

@@ -156,7 +156,8 @@ TEST_F(MetaStoreJobsTest, JobsOfTheFormatBeforeUseNoCollection) {
         "ALTER TABLE jobs DROP COLUMN result; ALTER TABLE revisions DROP COLUMN comparison;"
         "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
         "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
-        "ALTER TABLE releases DROP COLUMN rerank_factor; PRAGMA user_version = 3");
+        "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"
+        "ALTER TABLE collections DROP COLUMN keyword_index; PRAGMA user_version = 3");
   }
   Reopen();
   const JobRecord read = store_->GetJob("t", "old").value();

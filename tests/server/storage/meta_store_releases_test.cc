@@ -238,7 +238,8 @@ TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
         "ALTER TABLE jobs DROP COLUMN target_dataset; ALTER TABLE jobs DROP COLUMN result;"
         "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
         "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
-        "ALTER TABLE releases DROP COLUMN rerank_factor; PRAGMA user_version = 1");
+        "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"
+        "ALTER TABLE collections DROP COLUMN keyword_index; PRAGMA user_version = 1");
   }
   Reopen();
   EXPECT_EQ(StateOf("a"), ReleaseState::kReady);
