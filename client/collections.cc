@@ -123,6 +123,11 @@ absl::StatusOr<v1::DeleteDocumentsResponse> Collections::DeleteMatching(absl::st
   return connection_->CallOnce(*stub_, &Stub::DeleteDocuments, request);
 }
 
+absl::StatusOr<v1::UpdatePayloadsResponse> Collections::UpdatePayloads(v1::UpdatePayloadsRequest request) const {
+  request.set_collection(CollectionName(request.collection()));
+  return connection_->Call(*stub_, &Stub::UpdatePayloads, std::move(request));
+}
+
 absl::StatusOr<v1::EvaluationSet> Collections::CreateEvaluationSet(v1::CreateEvaluationSetRequest request) const {
   request.set_collection(CollectionName(request.collection()));
   return connection_->Call(*stub_, &Stub::CreateEvaluationSet, std::move(request));

@@ -26,8 +26,8 @@ class Collections {
   absl::StatusOr<v1::Collection> Update(v1::UpdateCollectionRequest request) const;
   absl::Status Delete(absl::string_view collection) const;
 
-  // Up to 10,000 documents in one transaction: all or nothing. For more, Import. Returns the commit of the last one. The
-  // same `request_id` and documents again store nothing twice; one is made when it is empty.
+  // Up to 10,000 documents in one transaction: all or nothing. For more, Import. Returns the commit of the last one.
+  // The same `request_id` and documents again store nothing twice; one is made when it is empty.
   absl::StatusOr<int64_t> Upsert(absl::string_view collection, std::vector<v1::Document> documents,
                                  std::string request_id = "") const;
   absl::StatusOr<UploadProgress> Import(absl::string_view collection, const ItemSource<v1::Document>& documents,
@@ -44,6 +44,10 @@ class Collections {
   // All that `filter`, which must have a condition, holds for: one transaction.
   absl::StatusOr<v1::DeleteDocumentsResponse> DeleteMatching(absl::string_view collection,
                                                              const v1::Filter& filter) const;
+
+  // Up to 10,000 payloads in one transaction; the answer names ids that are no documents. The same request_id and
+  // updates again change nothing; one is made when it is empty.
+  absl::StatusOr<v1::UpdatePayloadsResponse> UpdatePayloads(v1::UpdatePayloadsRequest request) const;
 
   absl::StatusOr<v1::EvaluationSet> CreateEvaluationSet(v1::CreateEvaluationSetRequest request) const;
   absl::StatusOr<v1::EvaluationSet> GetEvaluationSet(absl::string_view evaluation_set) const;

@@ -64,9 +64,12 @@ ABSL_FLAG(tandem::ByteCount, trainer_memory, {},
 ABSL_FLAG(int32_t, max_queued_calls, 1024, "calls that may wait for a thread; more get RESOURCE_EXHAUSTED");
 ABSL_FLAG(int64_t, max_lag, 1'000'000,
           "commits that a collection's live release may be behind before writes get RESOURCE_EXHAUSTED");
-ABSL_FLAG(int64_t, seal_fresh, 20'000,
-          "vectors in the fresh part of an index above which it is sealed again, once it is also larger than a tenth of the "
-          "sealed part");
+ABSL_FLAG(
+    int64_t, seal_fresh, 20'000,
+    "vectors in the fresh part of an index above which it is sealed again, once it is also larger than a tenth of the "
+    "sealed part");
+ABSL_FLAG(int64_t, keep_versions, 10'000,
+          "replaced and deleted documents of the newest so many commits of a collection stay on disk");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30), "how long calls may go on after SIGTERM");
 ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error");
 
@@ -76,7 +79,7 @@ namespace {
 constexpr std::string_view kFlags[] = {"listen",         "port_file",        "data_dir",        "model_import_dir",
                                        "trainer_binary", "threads",          "trainer_threads", "memory_budget",
                                        "trainer_memory", "max_queued_calls", "max_lag",         "seal_fresh",
-                                       "drain_timeout",  "log_level"};
+                                       "keep_versions",  "drain_timeout",    "log_level"};
 
 // What else begins with TANDEM_: for deploy/setup.sh (DEPS, JOBS), the CLI, its completion and the tests; and what
 // Kubernetes sets in every pod beside a service that is called tandem.
@@ -159,6 +162,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
   RETURN_IF_ERROR(CheckFlag("max-queued-calls", absl::GetFlag(FLAGS_max_queued_calls), 1, 1'000'000));
   RETURN_IF_ERROR(CheckFlag("max-lag", absl::GetFlag(FLAGS_max_lag), 1, INT64_MAX));
   RETURN_IF_ERROR(CheckFlag("seal-fresh", absl::GetFlag(FLAGS_seal_fresh), 1, INT64_MAX));
+  RETURN_IF_ERROR(CheckFlag("keep-versions", absl::GetFlag(FLAGS_keep_versions), 0, INT64_MAX));
   ServerFlags flags{.listen = absl::GetFlag(FLAGS_listen),
                     .port_file = absl::GetFlag(FLAGS_port_file),
                     .data_directory = absl::GetFlag(FLAGS_data_dir),
@@ -171,6 +175,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
                     .max_queued_calls = absl::GetFlag(FLAGS_max_queued_calls),
                     .max_lag = absl::GetFlag(FLAGS_max_lag),
                     .seal_fresh = absl::GetFlag(FLAGS_seal_fresh),
+                    .keep_versions = absl::GetFlag(FLAGS_keep_versions),
                     .drain_timeout = absl::GetFlag(FLAGS_drain_timeout),
                     .log_level = absl::GetFlag(FLAGS_log_level)};
   if (flags.memory_budget_bytes == 0) flags.memory_budget_bytes = HalfOfMemory();

@@ -23,6 +23,7 @@ struct ServerFlags {
   int max_queued_calls = 0;
   int64_t max_lag = 0;
   int64_t seal_fresh = 0;
+  int64_t keep_versions = 0;
   absl::Duration drain_timeout;
   std::string log_level;
 };

@@ -134,6 +134,7 @@ absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* serv
   release_options.index_threads = flags.threads;
   release_options.max_lag = flags.max_lag;
   release_options.seal_fresh = flags.seal_fresh;
+  release_options.keep_versions = flags.keep_versions;
   server->collections = std::make_unique<Collections>(release_options, server->meta.get(), server->models.get(),
                                                       server->embeddings.get(), server->memory.get());
   RETURN_IF_ERROR(server->collections->Start());

@@ -1,3 +1,4 @@
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,12 +39,18 @@ absl::Status AddField(const std::string& text, v1::CreateCollectionRequest* requ
   return absl::OkStatus();
 }
 
+std::string DescribeVectors(const v1::ExternalVectors& external) {
+  return absl::StrCat("of clients, ", external.dimensions(), " dimensions, ",
+                      EnumName(v1::Metric_Name(external.metric())));
+}
+
 std::string Describe(const v1::Collection& collection) {
   const v1::GatePolicy& gate = collection.gate();
   return RenderFields({
       {"collection", ShortName(collection.name())},
       {"display name", collection.display_name()},
       {"made", FormatTime(collection.create_time())},
+      {"vectors", collection.has_external() ? DescribeVectors(collection.external()) : ""},
       {"documents", FormatCount(collection.document_count())},
       {"commit", FormatCount(collection.commit())},
       {"live release", collection.live_release().empty() ? "none" : ShortName(collection.live_release())},
@@ -103,10 +110,12 @@ void AddCreate(CLI::App& parent, Session& session) {
   auto settings = std::make_shared<Settings>();
   auto fields = std::make_shared<std::vector<std::string>>();
   auto no_keywords = std::make_shared<bool>(false);
+  auto external = std::make_shared<v1::ExternalVectors>();
   CLI::App* command =
       session.Add(parent, "create", "Makes an empty collection",
                   "tandem collection create docs --rollback-window 72h\n"
-                  "tandem collection create shop --field section:keyword --field price:float",
+                  "tandem collection create shop --field section:keyword --field price:float\n"
+                  "tandem collection create images --dimensions 512 --metric cosine",
                   [=](Client& client, Session& out) -> absl::Status {
                     v1::CreateCollectionRequest request;
                     request.set_collection_id(*id);
@@ -114,6 +123,7 @@ void AddCreate(CLI::App& parent, Session& session) {
                       if (absl::Status status = AddField(field, &request); !status.ok()) return status;
                     }
                     if (*no_keywords) request.set_keyword_index(false);
+                    if (external->dimensions() != 0) *request.mutable_external() = *external;
                     request.set_display_name(settings->display_name.value_or(""));
                     if (settings->touches_gate()) {
                       if (absl::Status status = settings->FillGate(request.mutable_gate()); !status.ok()) return status;
@@ -133,6 +143,17 @@ void AddCreate(CLI::App& parent, Session& session) {
                       "NAME:TYPE of a payload field that filters may name; TYPE is keyword, integer, float, bool or "
                       "datetime. For ever; may be repeated");
   command->add_flag("--no-keyword-index", *no_keywords, "Texts cannot be searched by their words. For ever");
+  CLI::Option* dimensions = command->add_option_function<int32_t>(
+      "--dimensions", [external](int32_t value) { external->set_dimensions(value); },
+      "Documents bring vectors of so many dimensions, and no model embeds their texts");
+  const std::map<std::string, v1::Metric> metrics = {
+      {"cosine", v1::COSINE}, {"inner-product", v1::INNER_PRODUCT}, {"euclidean", v1::EUCLIDEAN}};
+  command
+      ->add_option_function<std::string>(
+          "--metric", [external, metrics](const std::string& name) { external->set_metric(metrics.at(name)); },
+          "Of those vectors: cosine, inner-product or euclidean [cosine]")
+      ->check(CLI::IsMember({"cosine", "inner-product", "euclidean"}))
+      ->needs(dimensions);
   AddSettings(command, settings);
 }
 

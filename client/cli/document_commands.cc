@@ -10,7 +10,9 @@
 #include "client/cli/commands.h"
 #include "client/cli/file_upload.h"
 #include "client/cli/format.h"
+#include "client/cli/line_input.h"
 #include "client/cli/records.h"
+#include "client/cli/vector_file.h"
 #include "client/error.h"
 #include "client/names.h"
 
@@ -21,6 +23,7 @@ constexpr char kFormats[] =
     "JSON lines (the default; also for stdin):\n"
     "  {\"id\": \"…\", \"text\": \"…\", \"payload\": {…}}   the payload may be left out and comes back in hits\n"
     "  BEIR's corpus.jsonl works too: \"_id\" is taken for \"id\", and \"title\" is put in front of \"text\"\n"
+    "  \"vector\": [0.1, …] beside the text, or in place of it, where the documents bring their vectors\n"
     "Tab-separated (.tsv or .txt, or --format tsv): id, text, and perhaps the payload as JSON\n"
     "A document whose id is there already is replaced. Lines that are refused are reported by their number; the\n"
     "others are taken, and the exit code is 1.\n\n";
@@ -68,7 +71,7 @@ void AddImport(CLI::App& parent, Session& session) {
 
 void AddUpsert(CLI::App& parent, Session& session) {
   struct Options {
-    std::string collection, id, text, payload;
+    std::string collection, id, text, payload, vector_file;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = session.Add(
@@ -82,6 +85,11 @@ void AddUpsert(CLI::App& parent, Session& session) {
             !google::protobuf::util::JsonStringToMessage(options->payload, document.mutable_payload()).ok()) {
           return BadInput("--payload", "must be a JSON object");
         }
+        if (!options->vector_file.empty()) {
+          absl::StatusOr<v1::Vector> vector = ReadVectorFile(options->vector_file);
+          if (!vector.ok()) return vector.status();
+          *document.mutable_vector() = *std::move(vector);
+        }
         absl::StatusOr<int64_t> commit = client.collections.Upsert(options->collection, {document});
         if (!commit.ok()) return commit.status();
         v1::UpsertDocumentsResponse response;
@@ -91,8 +99,81 @@ void AddUpsert(CLI::App& parent, Session& session) {
       });
   command->add_option("COLLECTION", options->collection, "Collection")->required();
   command->add_option("ID", options->id, "The document's id")->required();
-  command->add_option("TEXT", options->text, "What is embedded and found")->required();
+  command->add_option("TEXT", options->text, "What is embedded and found; may be left out beside a vector");
   command->add_option("--payload", options->payload, "A JSON object that comes back in hits");
+  command->add_option("--vector-file", options->vector_file,
+                      "File with its vector (numbers or a JSON array), where the documents bring theirs");
+}
+
+struct PayloadOptions {
+  std::string collection, id, payload, file;
+  bool merge = false;
+};
+
+// One call a message of up to 10,000; ids that are not there are said, and make the exit code 1.
+absl::Status UpdatePayloads(Client& client, Session& out, const PayloadOptions& options) {
+  constexpr int kMost = 10000;
+  v1::UpdatePayloadsRequest request;
+  v1::UpdatePayloadsResponse total;
+  int64_t asked = 0;
+  const auto send = [&]() -> absl::Status {
+    if (request.updates().empty()) return absl::OkStatus();
+    request.set_collection(options.collection);
+    request.set_mode(options.merge ? v1::UpdatePayloadsRequest::MERGE : v1::UpdatePayloadsRequest::REPLACE);
+    asked += request.updates_size();
+    absl::StatusOr<v1::UpdatePayloadsResponse> response = client.collections.UpdatePayloads(std::move(request));
+    if (!response.ok()) return response.status();
+    request.Clear();
+    total.set_commit(response->commit());
+    total.mutable_missing()->MergeFrom(response->missing());
+    return absl::OkStatus();
+  };
+  if (options.file.empty()) {
+    v1::UpdatePayloadsRequest::Update* update = request.add_updates();
+    update->set_id(options.id);
+    if (!google::protobuf::util::JsonStringToMessage(options.payload, update->mutable_payload()).ok()) {
+      return BadInput("PAYLOAD", "must be a JSON object");
+    }
+  } else {
+    absl::StatusOr<LineInput> input = LineInput::Open(options.file);
+    if (!input.ok()) return input.status();
+    for (std::string line; input->Next(&line);) {
+      absl::StatusOr<v1::UpdatePayloadsRequest::Update> update = ParsePayloadUpdate(line);
+      if (!update.ok()) {
+        return BadInput(absl::StrCat(input->name(), ":", input->line_number()), update.status().message());
+      }
+      *request.add_updates() = *std::move(update);
+      if (request.updates_size() < kMost) continue;
+      if (absl::Status status = send(); !status.ok()) return status;
+    }
+  }
+  if (absl::Status status = send(); !status.ok()) return status;
+  const int64_t missing = total.missing_size();
+  out.Print(total, absl::StrCat(FormatCount(asked - missing), " payloads are stored (commit ", total.commit(), ")"));
+  if (missing == 0) return absl::OkStatus();
+  return absl::NotFoundError(
+      absl::StrCat(FormatCount(missing), " ids are no documents, the first is \"", total.missing(0), "\""));
+}
+
+void AddUpdatePayload(CLI::App& parent, Session& session) {
+  auto options = std::make_shared<PayloadOptions>();
+  CLI::App* command = session.Add(
+      parent, "update-payload", "Changes payloads; texts and vectors stay, and nothing is embedded",
+      "tandem document update-payload docs df '{\"section\": \"admin\", \"old\": null}' --merge\n"
+      "tandem document update-payload docs --file payloads.jsonl",
+      [options](Client& client, Session& out) -> absl::Status {
+        if (options->file.empty() == options->id.empty() || options->id.empty() != options->payload.empty()) {
+          return BadInput("update-payload", "give either ID and PAYLOAD, or --file");
+        }
+        return UpdatePayloads(client, out, *options);
+      });
+  command->add_option("COLLECTION", options->collection, "Collection")->required();
+  command->add_option("ID", options->id, "The document's id");
+  command->add_option("PAYLOAD", options->payload, "A JSON object");
+  command->add_option("--file", options->file, "File with {\"id\": \"…\", \"payload\": {…}} a line, or - for stdin");
+  command->add_flag("--merge", options->merge,
+                    "Keys of the new payload replace those of the old one and a null removes its key; without it the "
+                    "whole payload is replaced");
 }
 
 void AddGet(CLI::App& parent, Session& session) {
@@ -194,6 +275,7 @@ void AddDocumentCommands(CLI::App& app, Session& session) {
   AddList(*document, session);
   AddCount(*document, session);
   AddDelete(*document, session);
+  AddUpdatePayload(*document, session);
 }
 
 }  // namespace tandem::cli

@@ -196,20 +196,38 @@ absl::Status SetPayload(const std::string& json, v1::Document* document) {
   return absl::OkStatus();
 }
 
+absl::Status SetVector(const Json& values, v1::Document* document) {
+  std::string packed;
+  for (const Json& value : values) {
+    if (!value.is_number()) return BadInput("vector", "must be a list of numbers");
+    const float number = value.get<float>();
+    packed.append(reinterpret_cast<const char*>(&number), sizeof(number));
+  }
+  document->mutable_vector()->set_encoding(v1::PACKED_FLOAT32);
+  document->mutable_vector()->set_packed(std::move(packed));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::Document> DocumentOfJson(absl::string_view line) {
   absl::StatusOr<Json> json = ParseObject(line);
   if (!json.ok()) return json.status();
   absl::StatusOr<std::string> id = Text(*json, json->contains("_id") ? "_id" : "id");
   if (!id.ok()) return id.status();
-  absl::StatusOr<std::string> text = Text(*json, "text");
-  if (!text.ok()) return text.status();
   v1::Document document;
   document.set_id(*id);
-  document.set_text(*text);
+  if (const auto vector = json->find("vector"); vector != json->end()) {
+    if (!vector->is_array()) return BadInput("vector", "must be a list of numbers");
+    if (absl::Status status = SetVector(*vector, &document); !status.ok()) return status;
+  }
+  if (json->contains("text") || !document.has_vector()) {
+    absl::StatusOr<std::string> text = Text(*json, "text");
+    if (!text.ok()) return text.status();
+    document.set_text(*text);
+  }
   if (json->contains("title")) {
     absl::StatusOr<std::string> title = Text(*json, "title");
     if (!title.ok()) return title.status();
-    if (!title->empty()) document.set_text(absl::StrCat(*title, " ", *text));
+    if (!title->empty()) document.set_text(absl::StrCat(*title, " ", document.text()));
   }
   if (const auto it = json->find("payload"); it != json->end() && !it->is_null()) {
     if (!it->is_object()) return BadInput("payload", "must be a JSON object");
@@ -239,6 +257,21 @@ absl::StatusOr<v1::Document> ParseDocument(absl::string_view line, RecordFormat 
     if (absl::Status status = SetPayload((*columns)[2], &document); !status.ok()) return status;
   }
   return document;
+}
+
+absl::StatusOr<v1::UpdatePayloadsRequest::Update> ParsePayloadUpdate(absl::string_view line) {
+  absl::StatusOr<Json> json = ParseObject(line);
+  if (!json.ok()) return json.status();
+  absl::StatusOr<std::string> id = Text(*json, "id");
+  if (!id.ok()) return id.status();
+  const auto payload = json->find("payload");
+  if (payload == json->end() || !payload->is_object()) return BadInput("payload", "must be a JSON object");
+  v1::UpdatePayloadsRequest::Update update;
+  update.set_id(*id);
+  if (!google::protobuf::util::JsonStringToMessage(payload->dump(), update.mutable_payload()).ok()) {
+    return BadInput("payload", "must be a JSON object");
+  }
+  return update;
 }
 
 absl::StatusOr<v1::EvaluationQuery> ParseEvaluationQuery(absl::string_view line) {

@@ -29,8 +29,12 @@ enum class ExampleKind { kPair, kScoredPair, kLabelledPair, kLabelledText, kText
 absl::StatusOr<v1::Example> ParseExample(absl::string_view line, RecordFormat format, ExampleKind kind);
 
 //   {"id": "…", "text": "…", "payload": {…}}                              id <TAB> text [<TAB> payload as JSON]
+// In JSON "vector": [0.1, …] may stand beside the text or in place of it, for collections whose clients bring vectors.
 // "_id" is taken for "id", and "title" is put in front of "text", as in BEIR's corpus.jsonl.
 absl::StatusOr<v1::Document> ParseDocument(absl::string_view line, RecordFormat format);
+
+//   {"id": "…", "payload": {…}}; the payload must be there.
+absl::StatusOr<v1::UpdatePayloadsRequest::Update> ParsePayloadUpdate(absl::string_view line);
 
 // {"text": "…", "judgements": [{"document": "…", "grade": 1}]}; the grade may be left out and is 1 then.
 absl::StatusOr<v1::EvaluationQuery> ParseEvaluationQuery(absl::string_view line);

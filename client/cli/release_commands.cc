@@ -112,8 +112,8 @@ void AddCreate(CLI::App& parent, Session& session) {
                   "tandem release create docs --model mini --index hnsw --m 32 --detach",
                   [options](Client& client, Session& out) { return Create(client, out, *options); });
   command->add_option("COLLECTION", *request.mutable_collection(), "Collection")->required();
-  command->add_option("--model", *request.mutable_model_revision(), "MODEL/REVISION, or MODEL for its newest")
-      ->required();
+  command->add_option("--model", *request.mutable_model_revision(),
+                      "MODEL/REVISION, or MODEL for its newest; none where clients bring the vectors");
   command->add_option("--id", *request.mutable_release_id(), "Its id; made by the server when left out");
   command
       ->add_option("--index", options->index,

@@ -1,18 +1,15 @@
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
+#include "client/cli/vector_file.h"
 #include "client/error.h"
 #include "client/names.h"
 
@@ -31,21 +28,6 @@ struct Options {
   bool exact = false;
   bool ids_only = false;
 };
-
-// Numbers separated by white space, commas or brackets: plain text as well as a JSON array.
-absl::StatusOr<v1::Vector> ReadVector(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
-  const std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  v1::Vector vector;
-  for (absl::string_view word : absl::StrSplit(content, absl::ByAnyChar(" \t\r\n,[]"), absl::SkipEmpty())) {
-    float value = 0;
-    if (!absl::SimpleAtof(word, &value)) return BadInput(path, absl::StrCat("'", word, "' is no number"));
-    vector.add_values(value);
-  }
-  if (vector.values().empty()) return BadInput(path, "has no numbers");
-  return vector;
-}
 
 // How hits are found and chosen.
 absl::Status AddChoice(const Options& options, v1::SearchRequest* request) {
@@ -109,11 +91,13 @@ absl::StatusOr<std::vector<v1::SearchRequest>> Requests(const Options& options) 
     for (const std::string& id : options.like) requests.back().mutable_documents()->add_ids(id);
   }
   if (!options.vector_file.empty()) {
-    absl::StatusOr<v1::Vector> vector = ReadVector(options.vector_file);
+    absl::StatusOr<v1::Vector> vector = ReadVectorFile(options.vector_file);
     if (!vector.ok()) return vector.status();
     requests.push_back(Settings(options));
     *requests.back().mutable_vector()->mutable_vector() = *std::move(vector);
-    requests.back().mutable_vector()->set_model_revision(ModelOrRevisionName(options.model_revision));
+    if (!options.model_revision.empty()) {
+      requests.back().mutable_vector()->set_model_revision(ModelOrRevisionName(options.model_revision));
+    }
   }
   const v1::RecommendQuery recommend = Recommend(options);
   if (recommend.positives_size() + recommend.negatives_size() > 0) {
@@ -204,10 +188,9 @@ void AddSearchCommand(CLI::App& app, Session& session) {
                       "0 to 1: hits unlike each other (maximal marginal relevance); 1 is none");
   command->add_option("--part", options->parts,
                       "Which parts of documents hits carry: text, payload, payload.author.name; may be repeated");
-  CLI::Option* revision =
-      command->add_option("--model-revision", options->model_revision, "MODEL/REVISION that made the vector");
-  command->add_option("--vector-file", options->vector_file, "File with a vector: numbers or a JSON array")
-      ->needs(revision);
+  command->add_option("--vector-file", options->vector_file, "File with a vector: numbers or a JSON array");
+  command->add_option("--model-revision", options->model_revision,
+                      "MODEL/REVISION that made the vector; none where clients bring the vectors");
   command->add_option("--top-k", options->top_k, "Hits, 1 to 1000 [10]");
   command->add_option("--offset", options->offset, "Skip so many of the best hits");
   command->add_option("--min-score", options->min_score, "Leave out hits below it");

@@ -237,7 +237,12 @@ class MiningRun {
 
 absl::StatusOr<JobRecord> PlanMining(const MiningRequest& request, MetaStore* meta, Collections* collections) {
   ASSIGN_OR_RETURN(const DatasetCommit dataset, ChosenCommit(meta, request.tenant, request.dataset, "dataset_commit"));
-  RETURN_IF_ERROR(meta->GetCollection(request.tenant, request.collection).status());
+  ASSIGN_OR_RETURN(const CollectionRecord collection, meta->GetCollection(request.tenant, request.collection));
+  if (collection.external) {
+    return InvalidField("collection",
+                        Concat("collections/", request.collection,
+                               ": its documents bring their vectors, and no model embeds anchors for it"));
+  }
   if (dataset.commit == 0) return InvalidField("dataset", Concat("datasets/", dataset.dataset, ": has no examples"));
   RETURN_IF_ERROR(VisitExamples(meta, request.tenant, dataset, [&](const StoredExample& stored) {
     return CheckPair("dataset", dataset.dataset, stored);

@@ -41,8 +41,9 @@ double Dot(std::span<const float> a, std::span<const float> b) {
 NegativeMiner::NegativeMiner(std::shared_ptr<const ActiveRelease> release, std::shared_ptr<DocumentStore> documents,
                              EmbeddingQueue* queue, const NegativeMiningOptions& options)
     : release_(std::move(release)),
-      snapshot_(release_->index->snapshot()),
       documents_(std::move(documents)),
+      pin_(documents_->PinVersions()),
+      snapshot_(release_->index->snapshot()),
       queue_(queue),
       options_(options) {}
 

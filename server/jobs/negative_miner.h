@@ -72,8 +72,9 @@ class NegativeMiner {
   size_t dimensions() const { return static_cast<size_t>(snapshot_->dimensions()); }
 
   const std::shared_ptr<const ActiveRelease> release_;
-  const std::shared_ptr<const IndexSnapshot> snapshot_;
   const std::shared_ptr<DocumentStore> documents_;
+  const DocumentStore::Pin pin_;  // Of the versions that the snapshot shows, so taken before it.
+  const std::shared_ptr<const IndexSnapshot> snapshot_;
   EmbeddingQueue* const queue_;
   const NegativeMiningOptions options_;
   std::vector<std::pair<Hash, Hash>> positives_;  // Anchor and positive; sorted by Mine.

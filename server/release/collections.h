@@ -31,15 +31,17 @@ struct ReleaseOptions {
   int64_t max_lag = 1'000'000;  // Commits that the live cursor may be behind before writers get RESOURCE_EXHAUSTED.
   int64_t seal_fresh = 20'000;  // Seal again in the background when the fresh part is larger than this and than a tenth
                                 // of the sealed part.
+  int64_t keep_versions = 10'000;  // Replaced and deleted documents of the newest so many commits are kept.
+  absl::Duration prune_interval = absl::Seconds(5);  // Between looks for what may go.
   int index_threads = 2;
 };
 
 // A release in memory. Shared: a call keeps the one that it began with until it is done.
 struct ActiveRelease {
-  std::string id;               // Release id.
-  std::string model, revision;  // Ids.
-  std::shared_ptr<const Encoder> encoder;
-  std::unique_ptr<VectorIndex> index;  // Written by the follower thread only.
+  std::string id;                          // Release id.
+  std::string model, revision;             // Ids.
+  std::shared_ptr<const Encoder> encoder;  // Null in an EXTERNAL collection, and so are the two above empty.
+  std::unique_ptr<VectorIndex> index;      // Written by the follower thread only.
   IndexSpec spec;
 };
 
@@ -47,10 +49,11 @@ struct BuildProgress {
   int64_t cursor = 0;
   int64_t target_commit = 0;
   int64_t documents_done = 0, documents_total = 0;
+  int64_t documents_taken_over = 0;  // Put into the index since it was opened without being embedded.
   absl::Duration time_left = absl::ZeroDuration();
-  int64_t index_bytes = 0;   // Of memory; 0 when the release is not open.
-  bool under_way = false;    // It is built, built again, or being promoted.
-  bool rebuilding = false;   // It is built again, its files having been damaged, and does not answer yet.
+  int64_t index_bytes = 0;  // Of memory; 0 when the release is not open.
+  bool under_way = false;   // It is built, built again, or being promoted.
+  bool rebuilding = false;  // It is built again, its files having been damaged, and does not answer yet.
 };
 
 // Promotes against the gate when `reason` is not empty; `by` is who asks.
@@ -83,8 +86,8 @@ class Collections {
 
   // The documents of a collection; NOT_FOUND. Shared: a call may outlive Delete.
   absl::StatusOr<std::shared_ptr<DocumentStore>> Documents(std::string_view tenant, std::string_view id);
-  // RESOURCE_EXHAUSTED (Overloaded) when the live release is too far behind, or, for what adds, when the memory budget is
-  // exceeded. Asked before each write.
+  // RESOURCE_EXHAUSTED (Overloaded) when the live release is too far behind, or, for what adds, when the memory budget
+  // is exceeded. Asked before each write.
   absl::Status AdmitWrite(std::string_view tenant, std::string_view id, WriteKind kind);
 
   // The release that answers now: the live one, or the previous one while the live one's files are built again or

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,11 +19,13 @@ namespace tandem {
 namespace {
 
 constexpr int kStepVersions = 128;
+constexpr int kCopiedVersions = 2048;  // A step that embeds nothing: 3 MB of vectors of 384 dimensions, some 10 ms.
 constexpr int64_t kShortStepBytes = 2 << 10;  // Of text: an eighth of a second on 2 cores with a 22M-parameter model.
 constexpr int64_t kLongStepBytes = 64 << 10;
 constexpr int kReplayVectors = 4096;
 constexpr int kReplayVersions = 20000;
-constexpr int64_t kSealShare = 10;  // Sealing waits for a fresh part of at least this share of the sealed one.
+constexpr int64_t kSealCommits = 4;  // Commits since the seal are worth it at this multiple.
+constexpr int64_t kSealShare = 10;   // Sealing waits for a fresh part of at least this share of the sealed one.
 
 std::shared_ptr<ActiveRelease> MakeActive(const ReleaseRecord& record, std::shared_ptr<const Encoder> encoder) {
   auto active = std::make_shared<ActiveRelease>();
@@ -85,12 +89,13 @@ VectorIndexOptions IndexOptions(const ReleaseRecord& record) {
 
 Follower::Follower(const ReleaseOptions& options, const ReleaseRecord& record,
                    const std::filesystem::path& collection_directory, std::shared_ptr<const Encoder> encoder,
-                   std::shared_ptr<DocumentStore> documents, EmbeddingQueue* queue)
+                   std::shared_ptr<DocumentStore> documents, EmbeddingQueue* queue, OtherIndexes others)
     : options_(options),
       record_(record),
       directory_(collection_directory, record.id),
       documents_(std::move(documents)),
       queue_(queue),
+      others_(std::move(others)),
       active_(MakeActive(record, std::move(encoder))),
       release_(active_) {}
 
@@ -98,10 +103,10 @@ absl::StatusOr<std::unique_ptr<Follower>> Follower::Open(const ReleaseOptions& o
                                                          const std::filesystem::path& collection_directory,
                                                          std::shared_ptr<const Encoder> encoder,
                                                          std::shared_ptr<DocumentStore> documents,
-                                                         EmbeddingQueue* queue, bool building) {
-  std::unique_ptr<Follower> follower(
-      new Follower(options, record, collection_directory, std::move(encoder), std::move(documents), queue));
-  if (follower->active_->encoder->contract().dimensions != record.contract.dimensions) {
+                                                         EmbeddingQueue* queue, OtherIndexes others, bool building) {
+  std::unique_ptr<Follower> follower(new Follower(options, record, collection_directory, std::move(encoder),
+                                                  std::move(documents), queue, std::move(others)));
+  if (!record.external() && follower->active_->encoder->contract().dimensions != record.contract.dimensions) {
     return absl::DataLossError(Concat(follower->Name(), ": the encoder of models/", record.model, "/revisions/",
                                       record.revision, " makes ", follower->active_->encoder->contract().dimensions,
                                       " dimensions, the release's contract says ", record.contract.dimensions));
@@ -155,8 +160,26 @@ absl::Status Follower::OpenNewestSealed(int64_t sealed_commit, int64_t cursor) {
   return absl::OkStatus();
 }
 
-// Stored vectors after the sealed commit, then the versions that were replaced since, as the log has them.
-absl::Status Follower::ReplayStored(int64_t cursor) {
+// What clients brought after the sealed commit and the cursor has passed.
+absl::Status Follower::ReplayClientVectors(int64_t cursor) {
+  for (int64_t after = sealed_commit_; after < cursor;) {
+    ASSIGN_OR_RETURN(const std::vector<DocumentVersion> versions,
+                     documents_->ReadLog(after, kReplayVectors, INT64_MAX, cursor, /*with_text=*/false));
+    if (versions.empty()) return absl::OkStatus();
+    after = versions.back().commit;
+    std::vector<int64_t> labels;
+    for (const DocumentVersion& version : versions) {
+      if (version.commit <= cursor && !version.deleted) labels.push_back(version.commit);
+    }
+    if (labels.empty()) continue;
+    ASSIGN_OR_RETURN(const std::vector<float> vectors,
+                     documents_->ReadClientVectors(labels, record_.contract.dimensions));
+    RETURN_IF_ERROR(active_->index->Apply(labels.back(), labels, vectors, {}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Follower::ReplayOwnVectors(int64_t cursor) {
   int64_t commit = sealed_commit_;
   const auto dimensions = static_cast<size_t>(record_.contract.dimensions);
   while (commit < cursor) {
@@ -170,6 +193,12 @@ absl::Status Follower::ReplayStored(int64_t cursor) {
     commit = vectors.commits.back();
     RETURN_IF_ERROR(active_->index->Apply(commit, vectors.commits, vectors.values, {}));
   }
+  return absl::OkStatus();
+}
+
+// Stored vectors after the sealed commit, then the versions that were replaced since, as the log has them.
+absl::Status Follower::ReplayStored(int64_t cursor) {
+  RETURN_IF_ERROR(record_.external() ? ReplayClientVectors(cursor) : ReplayOwnVectors(cursor));
   std::vector<int64_t> removed;
   for (int64_t after = sealed_commit_; after < cursor;) {
     ASSIGN_OR_RETURN(const std::vector<DocumentVersion> versions,
@@ -215,7 +244,11 @@ absl::Status Follower::StartBuilding() {
 }
 
 void Follower::NoteCaughtUp() {
-  if (!caught_up() && cursor() >= build_commit_) caught_up_.store(true, std::memory_order_release);
+  if (caught_up() || cursor() < build_commit_) return;
+  caught_up_.store(true, std::memory_order_release);
+  absl::MutexLock lock(&mutex_);
+  spdlog::info("{}: has all documents of commit {}: {} embedded, {} taken over without", Name(), cursor(),
+               record_.external() ? 0 : done_ - taken_over_, record_.external() ? done_ : taken_over_);
 }
 
 absl::Status Follower::MarkWhole() {
@@ -231,12 +264,13 @@ absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority prio
       NoteCaughtUp();
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(pending_, Embed(up_to, size, priority));
+    ASSIGN_OR_RETURN(pending_, NextBatch(up_to, size, priority));
   }
   RETURN_IF_ERROR(Commit(*pending_));
   {
     absl::MutexLock lock(&mutex_);
-    embedded_ += static_cast<int64_t>(pending_->labels.size());
+    done_ += static_cast<int64_t>(pending_->labels.size());
+    taken_over_ += pending_->taken_over;
     passed_over_ += pending_->passed_over;
   }
   cursor_.store(pending_->commit, std::memory_order_release);
@@ -245,38 +279,98 @@ absl::Status Follower::Step(int64_t up_to, StepSize size, EmbeddingPriority prio
   return absl::OkStatus();
 }
 
-// A version that is superseded by the end of this batch, or by build_commit_, will never be seen and is not embedded;
-// the version that it replaced is removed all the same. Only a build that began at commit 0 may have the store leave
-// such versions out: nothing that they replaced is in the index, whereas after an interruption it may be.
-absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size, EmbeddingPriority priority) {
-  const int64_t skip = from_the_start_ && !caught_up() ? build_commit_ : 0;
+// A version that is superseded by the end of a batch, or by build_commit_, will never be seen and is not embedded; the
+// version that it replaced is removed all the same.
+int64_t Follower::SeenFrom(int64_t commit) const { return std::max(commit, caught_up() ? 0 : build_commit_); }
+
+// Only a build that began at commit 0 may have the store leave such versions out: nothing that they replaced is in the
+// index, whereas after an interruption it may be.
+int64_t Follower::SkipUpTo() const { return from_the_start_ && !caught_up() ? build_commit_ : 0; }
+
+absl::StatusOr<Follower::Batch> Follower::NextBatch(int64_t up_to, StepSize size, EmbeddingPriority priority) {
+  KnownVectors known(release_->index->snapshot(), others_ ? others_() : KnownVectors::Snapshots());
+  ASSIGN_OR_RETURN(Batch batch, WithoutEmbedding(up_to, &known));
+  if (batch.commit > cursor()) return batch;
+  return Embed(up_to, size, priority, known);
+}
+
+absl::StatusOr<Follower::Batch> Follower::WithoutEmbedding(int64_t up_to, KnownVectors* known) {
+  ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
+                   documents_->ReadLog(cursor(), kCopiedVersions, INT64_MAX, SkipUpTo(), /*with_text=*/false));
+  std::erase_if(versions, [&](const DocumentVersion& version) { return version.commit > up_to; });
+  for (const DocumentVersion& version : versions) known->Add(version);
+  Batch batch;
+  batch.commit = versions.size() < kCopiedVersions ? up_to : versions.back().commit;
+  // An earlier end lets a version be seen that a later one hides: until no more than what comes before it is taken.
+  const auto must_be_embedded = [&](const DocumentVersion& version) {
+    return !version.deleted && !SupersededBy(version, SeenFrom(batch.commit)) && !record_.external() &&
+           !known->Find(version.commit);
+  };
+  const size_t all = versions.size();
+  for (auto first = versions.begin(); first != versions.end();) {
+    first = std::find_if(versions.begin(), versions.end(), must_be_embedded);
+    if (first == versions.end()) break;
+    batch.commit = first == versions.begin() ? cursor() : std::prev(first)->commit;
+    versions.erase(first, versions.end());
+    first = versions.begin();
+  }
+  if (versions.size() < all && versions.size() < kStepVersions) return Batch{.commit = cursor()};
+  Sort(versions, &batch);
+  if (record_.external()) {
+    ASSIGN_OR_RETURN(batch.vectors, documents_->ReadClientVectors(batch.labels, record_.contract.dimensions));
+    return batch;
+  }
+  for (const int64_t label : batch.labels) {
+    const std::span<const float> vector = *known->Find(label);
+    batch.vectors.insert(batch.vectors.end(), vector.begin(), vector.end());
+  }
+  batch.taken_over = static_cast<int64_t>(batch.labels.size());
+  return batch;
+}
+
+// What versions up to the batch's commit add, remove, and leave alone.
+void Follower::Sort(const std::vector<DocumentVersion>& versions, Batch* batch) {
+  for (const DocumentVersion& version : versions) {
+    if (version.previous > 0) batch->removed.push_back(version.previous);
+    if (!version.deleted && !SupersededBy(version, SeenFrom(batch->commit))) {
+      batch->labels.push_back(version.commit);
+    } else if (version.commit > counted_commit_) {
+      ++batch->passed_over;
+    }
+  }
+}
+
+absl::StatusOr<Follower::Batch> Follower::Embed(int64_t up_to, StepSize size, EmbeddingPriority priority,
+                                                const KnownVectors& known) {
   const int64_t bytes = size == StepSize::kShort ? kShortStepBytes : kLongStepBytes;
-  ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions, documents_->ReadLog(cursor(), kStepVersions, bytes, skip));
+  ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions,
+                   documents_->ReadLog(cursor(), kStepVersions, bytes, SkipUpTo()));
   Batch batch;
   batch.commit = versions.empty() ? up_to : std::min(versions.back().commit, up_to);
   std::erase_if(versions, [&](const DocumentVersion& version) { return version.commit > up_to; });
-  const int64_t seen_from = std::max(batch.commit, caught_up() ? 0 : build_commit_);
+  Sort(versions, &batch);
   std::vector<std::string> texts;
   for (DocumentVersion& version : versions) {
-    if (version.previous > 0) batch.removed.push_back(version.previous);
-    if (version.deleted || SupersededBy(version, seen_from)) {
-      if (version.commit > counted_commit_) ++batch.passed_over;
-      continue;
+    if (!std::binary_search(batch.labels.begin(), batch.labels.end(), version.commit)) continue;
+    if (!known.Find(version.commit)) texts.push_back(std::move(version.text));
+  }
+  EmbeddedTexts embedded;
+  if (!texts.empty()) {
+    ASSIGN_OR_RETURN(embedded,
+                     queue_->Embed(release_->encoder, texts, InputRole::kDocument, priority, absl::InfiniteFuture()));
+  }
+  size_t next = 0;  // Of `embedded`.
+  const auto dimensions = static_cast<size_t>(record_.contract.dimensions);
+  for (const int64_t label : batch.labels) {
+    const auto vector = known.Find(label);
+    const std::span<const float> row =
+        vector ? *vector : std::span<const float>(embedded.vectors).subspan(next++ * dimensions, dimensions);
+    if (!std::all_of(row.begin(), row.end(), [](float value) { return std::isfinite(value); })) {
+      return absl::InternalError(Concat("the document version of commit ", label, " has a vector that is not finite"));
     }
-    batch.labels.push_back(version.commit);
-    texts.push_back(std::move(version.text));
+    batch.vectors.insert(batch.vectors.end(), row.begin(), row.end());
   }
-  if (texts.empty()) return batch;
-  ASSIGN_OR_RETURN(EmbeddedTexts embedded,
-                   queue_->Embed(release_->encoder, texts, InputRole::kDocument, priority, absl::InfiniteFuture()));
-  const auto odd = std::find_if_not(embedded.vectors.begin(), embedded.vectors.end(),
-                                    [](float value) { return std::isfinite(value); });
-  if (odd != embedded.vectors.end()) {
-    const auto row = (odd - embedded.vectors.begin()) / record_.contract.dimensions;
-    return absl::InternalError(Concat("the document version of commit ", batch.labels[static_cast<size_t>(row)],
-                                      " has a vector that is not finite"));
-  }
-  batch.vectors = std::move(embedded.vectors);
+  batch.taken_over = static_cast<int64_t>(batch.labels.size() - next);
   return batch;
 }
 
@@ -284,8 +378,11 @@ absl::Status Follower::Commit(Batch& batch) {
   // An earlier try may have committed although it was told otherwise, or have failed between the store and the index.
   ASSIGN_OR_RETURN(const DocumentStore::Cursor stored, documents_->GetCursor(record_.id));
   if (stored.commit < batch.commit) {
-    RETURN_IF_ERROR(
-        documents_->Advance(record_.id, batch.commit, batch.labels, batch.vectors, record_.contract.dimensions));
+    // What clients brought is in the store already.
+    const Batch nothing;
+    const Batch& stored_here = record_.external() ? nothing : batch;
+    RETURN_IF_ERROR(documents_->Advance(record_.id, batch.commit, stored_here.labels, stored_here.vectors,
+                                        record_.contract.dimensions));
   }
   return active_->index->Apply(batch.commit, batch.labels, batch.vectors, batch.removed);
 }
@@ -294,7 +391,9 @@ bool Follower::WantsSeal() const {
   const std::shared_ptr<const IndexSnapshot> snapshot = release_->index->snapshot();
   const int64_t sealed = snapshot->size() + snapshot->tombstone_count() - snapshot->fresh_count();
   const int64_t limit = std::max(options_.seal_fresh, sealed / kSealShare);
-  return snapshot->fresh_count() > limit || snapshot->tombstone_count() > limit;
+  // Versions that replace each other within a step leave nothing here, but stay in the log until they are sealed.
+  return snapshot->fresh_count() > limit || snapshot->tombstone_count() > limit ||
+         cursor() - sealed_commit_.load(std::memory_order_acquire) > kSealCommits * limit;
 }
 
 bool Follower::HasUnsealed() const { return cursor() > sealed_commit_.load(std::memory_order_acquire); }
@@ -330,13 +429,14 @@ BuildProgress Follower::Progress() const {
   progress.target_commit = documents_->head();
   absl::MutexLock lock(&mutex_);
   progress.cursor = cursor();
-  progress.documents_done = documents_at_open_ + embedded_;
+  progress.documents_done = documents_at_open_ + done_;
+  progress.documents_taken_over = taken_over_;
   const int64_t written_since = std::max<int64_t>(progress.target_commit - counted_commit_, 0) - passed_over_;
   progress.documents_total = std::max(progress.documents_done, documents_to_do_ + written_since);
   if (progress.cursor >= progress.target_commit) progress.documents_total = progress.documents_done;
   const int64_t left = progress.documents_total - progress.documents_done;
-  if (embedded_ > 0 && left > 0) {
-    progress.time_left = (absl::Now() - start_time_) * (static_cast<double>(left) / static_cast<double>(embedded_));
+  if (done_ > 0 && left > 0) {
+    progress.time_left = (absl::Now() - start_time_) * (static_cast<double>(left) / static_cast<double>(done_));
   }
   return progress;
 }

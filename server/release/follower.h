@@ -4,6 +4,10 @@
 // What a crash interrupts between the two is put into the index from the stored vectors at the next Open, so nothing is
 // embedded twice, lost, or applied twice.
 //
+// A text is embedded once. A version with the text of the one before it takes over its vector from the index, and one
+// that another open release of the same revision has takes that release's. In an EXTERNAL collection the vectors are
+// those that clients brought: they are in the store already, with the version, and only the cursor is written.
+//
 // Sealing: WriteSealed publishes a sealed directory of the index as it is; AdoptSealed puts it in place, lets the store
 // drop the vectors that it holds, and removes the directory before it, in this order: a crash between any two leaves
 // either directory usable, because Open takes the newest one whose later vectors are all still stored.
@@ -14,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +32,7 @@
 #include "index/vector_index.h"
 #include "server/encoder/embedding_queue.h"
 #include "server/release/collections.h"
+#include "server/release/known_vectors.h"
 #include "server/release/release_directory.h"
 #include "server/storage/document_store.h"
 #include "server/storage/records.h"
@@ -39,16 +45,20 @@ VectorIndexOptions IndexOptions(const ReleaseRecord& record);
 // How much one step embeds: about five hundred tokens, or, where nobody waits for the next step, sixteen thousand.
 enum class StepSize { kShort, kLong };
 
+// States of the other open releases of the same revision; called by Step, with no lock of the follower's held.
+using OtherIndexes = std::function<KnownVectors::Snapshots()>;
+
 class Follower {
  public:
   // Opens the release's index at its cursor. `building`: it is not read before it has every commit of now, so versions
   // that are superseded by then need no embedding; also the case when its files are missing or damaged: then the log
   // gets a line, the cursor goes back to 0 and caught_up() is false until all is built again, over restarts too.
+  // `encoder` is null in an EXTERNAL collection; `others` may be empty.
   static absl::StatusOr<std::unique_ptr<Follower>> Open(const ReleaseOptions& options, const ReleaseRecord& record,
                                                         const std::filesystem::path& collection_directory,
                                                         std::shared_ptr<const Encoder> encoder,
                                                         std::shared_ptr<DocumentStore> documents, EmbeddingQueue* queue,
-                                                        bool building);
+                                                        OtherIndexes others, bool building);
 
   const std::shared_ptr<const ActiveRelease>& release() const { return release_; }
   // The commit that the index shows.
@@ -79,19 +89,28 @@ class Follower {
     std::vector<int64_t> labels;
     std::vector<float> vectors;
     std::vector<int64_t> removed;
-    int64_t passed_over = 0;  // Versions after `counted_commit_` that needed no embedding.
+    int64_t passed_over = 0;  // Versions after `counted_commit_` that are not in the index.
+    int64_t taken_over = 0;   // Of `labels`: were not embedded.
   };
-
   Follower(const ReleaseOptions& options, const ReleaseRecord& record,
            const std::filesystem::path& collection_directory, std::shared_ptr<const Encoder> encoder,
-           std::shared_ptr<DocumentStore> documents, EmbeddingQueue* queue);
+           std::shared_ptr<DocumentStore> documents, EmbeddingQueue* queue, OtherIndexes others);
 
   absl::Status OpenIndex();
   absl::Status OpenNewestSealed(int64_t sealed_commit, int64_t cursor);
   absl::Status ReplayStored(int64_t cursor);
+  absl::Status ReplayOwnVectors(int64_t cursor);
+  absl::Status ReplayClientVectors(int64_t cursor);
   absl::Status StartAgain(const absl::Status& reason);
   absl::Status StartBuilding();
-  absl::StatusOr<Batch> Embed(int64_t up_to, StepSize size, EmbeddingPriority priority);
+  absl::StatusOr<Batch> NextBatch(int64_t up_to, StepSize size, EmbeddingPriority priority);
+  // The versions up to the first one that has to be embedded, when they are many or all; otherwise a batch at cursor().
+  absl::StatusOr<Batch> WithoutEmbedding(int64_t up_to, KnownVectors* known);
+  absl::StatusOr<Batch> Embed(int64_t up_to, StepSize size, EmbeddingPriority priority, const KnownVectors& known);
+  void Sort(const std::vector<DocumentVersion>& versions, Batch* batch);
+  // Up to which commit a version must not be superseded to be in a batch that ends at `commit`.
+  int64_t SeenFrom(int64_t commit) const;
+  int64_t SkipUpTo() const;
   absl::Status Commit(Batch& batch);
   void NoteCaughtUp();
   std::string Name() const;
@@ -101,6 +120,7 @@ class Follower {
   const ReleaseDirectory directory_;
   const std::shared_ptr<DocumentStore> documents_;
   EmbeddingQueue* const queue_;
+  const OtherIndexes others_;
   const std::shared_ptr<ActiveRelease> active_;
   const std::shared_ptr<const ActiveRelease> release_;
 
@@ -121,7 +141,8 @@ class Follower {
 
   mutable absl::Mutex mutex_;
   absl::Time start_time_ ABSL_GUARDED_BY(mutex_);
-  int64_t embedded_ ABSL_GUARDED_BY(mutex_) = 0;     // In this run.
+  int64_t done_ ABSL_GUARDED_BY(mutex_) = 0;         // Put into the index in this run;
+  int64_t taken_over_ ABSL_GUARDED_BY(mutex_) = 0;   // of these, without being embedded.
   int64_t passed_over_ ABSL_GUARDED_BY(mutex_) = 0;  // Of commits after counted_commit_.
 };
 

@@ -120,8 +120,8 @@ absl::Status OpenCollection::ClearLeftovers(const std::vector<ReleaseRecord>& re
     spdlog::info("{}: removing files that no release needs", ReleaseName(name));
     RETURN_IF_ERROR(RemoveTree(ReleasesDirectory(directory_) / name));
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> followers, documents_->ListFollowers());
-  for (const std::string& name : followers) {
+  ASSIGN_OR_RETURN(const auto followers, documents_->Followers());
+  for (const auto& [name, cursor] : followers) {
     if (!wanted.contains(name)) RETURN_IF_ERROR(documents_->DropFollower(name));
   }
   return absl::OkStatus();
@@ -129,10 +129,12 @@ absl::Status OpenCollection::ClearLeftovers(const std::vector<ReleaseRecord>& re
 
 absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const ReleaseRecord& record,
                                                                         Admission admission) {
-  ASSIGN_OR_RETURN(
-      std::shared_ptr<const Encoder> encoder,
-      rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model, record.revision),
-                         admission));
+  std::shared_ptr<const Encoder> encoder;
+  if (!record.external()) {
+    ASSIGN_OR_RETURN(encoder, rooms_.models->Get(ModelRevisionDirectory(options_.data_directory, tenant_, record.model,
+                                                                        record.revision),
+                                                 admission));
+  }
   const bool building = record.state == ReleaseState::kBuilding || record.state == ReleaseState::kRetired;
   auto followed = std::make_shared<Followed>();
   ASSIGN_OR_RETURN(const int64_t documents, documents_->Count());
@@ -140,10 +142,24 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::OpenRelease(const Re
   ASSIGN_OR_RETURN(followed->memory,
                    rooms_.memory->Reserve(ReleaseName(record.id), followed->estimated_bytes, admission));
   ASSIGN_OR_RETURN(followed->follower, Follower::Open(options_, record, directory_, std::move(encoder), documents_,
-                                                      rooms_.queue, building));
+                                                      rooms_.queue, OthersOf(record), building));
   followed->state = record.state;
   UpdateMemory(*followed);
   return followed;
+}
+
+OtherIndexes OpenCollection::OthersOf(const ReleaseRecord& record) {
+  if (record.external()) return nullptr;
+  return [this, id = record.id, model = record.model, revision = record.revision] {
+    KnownVectors::Snapshots others;
+    absl::ReaderMutexLock lock(&mutex_);
+    for (const auto& [name, followed] : followed_) {
+      const ActiveRelease& release = *followed->follower->release();
+      if (name == id || release.model != model || release.revision != revision) continue;
+      others.push_back(release.index->snapshot());
+    }
+    return others;
+  };
 }
 
 void OpenCollection::UpdateMemory(Followed& followed) {

@@ -103,6 +103,8 @@ class OpenCollection {
   absl::Status ClearLeftovers(const std::vector<ReleaseRecord>& releases);
   absl::StatusOr<std::vector<ReleaseRecord>> ReadReleases();
   absl::StatusOr<FollowedPtr> OpenRelease(const ReleaseRecord& record, Admission admission);
+  // The states of the other open releases of its revision.
+  OtherIndexes OthersOf(const ReleaseRecord& record);
   void OpenOrReport(const ReleaseRecord& record);
   void FollowLoop();
   // Waits for the writer's turn and takes it; false when the patience is over or the collection closes.
@@ -125,6 +127,7 @@ class OpenCollection {
   std::string ReleaseName(std::string_view id) const;
 
   // release_tasks.cc
+  absl::StatusOr<EmbeddingContract> ContractOf(const ReleaseRecord& record);
   void ScheduleTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(const FollowedPtr& followed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(const FollowedPtr& followed, bool discard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -138,6 +141,13 @@ class OpenCollection {
   void FailRelease(std::string_view id, const absl::Status& reason);
   void RetireIfDue();
   absl::Status Retire(const std::string& id);
+
+  // pruning.cc
+  // Removes versions that no release and no search needs any more, until a task waits. Task thread only.
+  void Prune();
+  // The commit up to which every release has sealed what came.
+  absl::StatusOr<int64_t> PruneFloor();
+  absl::Status LetGoOfRetired(std::map<std::string, DocumentStore::Cursor>* cursors);
 
   // promotion.cc
   absl::Status BeginPromotion(std::string_view id, const Patience& patience);
@@ -178,7 +188,7 @@ class OpenCollection {
   mutable absl::Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, FollowedPtr, std::less<>> followed_ ABSL_GUARDED_BY(mutex_);
-  std::set<std::string, std::less<>> creating_ ABSL_GUARDED_BY(mutex_);  // Ids that CreateRelease works on.
+  std::set<std::string, std::less<>> creating_ ABSL_GUARDED_BY(mutex_);  // Ids whose files are made or put away.
   std::string live_id_ ABSL_GUARDED_BY(mutex_), previous_id_ ABSL_GUARDED_BY(mutex_);
   FollowedPtr live_ ABSL_GUARDED_BY(mutex_);         // Null when there is none, or when it could not be opened.
   absl::Status live_error_ ABSL_GUARDED_BY(mutex_);  // Why it could not.
@@ -195,6 +205,7 @@ class OpenCollection {
   FollowedPtr held_ ABSL_GUARDED_BY(mutex_);      // The promotion has the writing turn of this one, which answers.
   int chaser_steps_ ABSL_GUARDED_BY(mutex_) = 0;  // Since the last step of one that chases nobody.
 
+  absl::Time next_prune_ = absl::InfinitePast();         // Task thread only.
   absl::Time next_retire_check_ = absl::InfinitePast();  // Follower thread only.
   std::thread follower_thread_, task_thread_;
 };

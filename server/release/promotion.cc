@@ -127,7 +127,7 @@ absl::StatusOr<OpenCollection::FollowedPtr> OpenCollection::Candidate(const Rele
     // One that has just retired may still be about to be forgotten.
     const auto settled = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
       const FollowedPtr followed = Find(record.id);
-      return closed_ || followed == nullptr || !followed->removed;
+      return closed_ || (!creating_.contains(record.id) && (followed == nullptr || !followed->removed));
     };
     if (!Await(&mutex_, absl::Condition(&settled), patience)) {
       return GivenUp(patience, name, "it was still being put away after its rollback window");
@@ -245,13 +245,15 @@ absl::StatusOr<GateReport> OpenCollection::AskAndRecord(const FollowedPtr& candi
 absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, const CollectionRecord& collection,
                                                  const Patience& patience) {
   const GatePolicy& policy = collection.gate;
-  const bool replaces = !collection.live_release.empty();
+  // Nothing embeds the queries of an evaluation set for vectors that clients bring: such releases differ in their index
+  // alone, and its recall on stored vectors is what they are judged by.
+  const bool replaces = !collection.live_release.empty() && !collection.external;
   if (LacksEvaluationSet(policy, replaces)) return GateWithoutEvaluationSet();
   RETURN_IF_ERROR(HoldAnswering(candidate, patience));
   FollowedPtr live;
   {
     absl::MutexLock lock(&mutex_);
-    if (!standing_in_ && CanAnswer(live_)) live = live_;
+    if (replaces && !standing_in_ && CanAnswer(live_)) live = live_;
   }
   if (replaces && live == nullptr) {
     GateReport report;
@@ -260,6 +262,7 @@ absl::StatusOr<GateReport> OpenCollection::Judge(const FollowedPtr& candidate, c
     LetGo();
     return report;
   }
+  const DocumentStore::Pin pin = documents_->PinVersions();  // Of the versions that both snapshots show.
   const auto candidate_snapshot = candidate->follower->release()->index->snapshot();
   const auto live_snapshot = live == nullptr ? nullptr : live->follower->release()->index->snapshot();
   LetGo();

@@ -55,9 +55,7 @@ absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord&
   if (rooms_.meta->GetRelease(tenant_, id_, record.id).ok()) {
     return absl::AlreadyExistsError(Concat(ReleaseName(record.id), " exists already"));
   }
-  ASSIGN_OR_RETURN(const ModelRevisionRecord revision,
-                   rooms_.meta->GetModelRevision(tenant_, record.model, record.revision));
-  record.contract = revision.contract;
+  ASSIGN_OR_RETURN(record.contract, ContractOf(record));
   ASSIGN_OR_RETURN(const int64_t documents, documents_->Count());
   RETURN_IF_ERROR(SettleIndex(documents, &record));
   {
@@ -95,6 +93,22 @@ absl::StatusOr<ReleaseRecord> OpenCollection::CreateRelease(const ReleaseRecord&
   }
   documents_->Wake();
   return record;
+}
+
+// A revision in a collection whose documents are embedded, none where clients bring the vectors.
+absl::StatusOr<EmbeddingContract> OpenCollection::ContractOf(const ReleaseRecord& record) {
+  ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(tenant_, id_));
+  if (collection.external) {
+    if (record.external()) {
+      return EmbeddingContract{.dimensions = collection.external->dimensions, .metric = collection.external->metric};
+    }
+    return InvalidField("model_revision", Concat("must be empty: the documents of ", Name(),
+                                                 " bring their vectors, no model embeds them"));
+  }
+  if (record.external()) return InvalidField("model_revision", "is needed: it embeds the collection's documents");
+  ASSIGN_OR_RETURN(const ModelRevisionRecord revision,
+                   rooms_.meta->GetModelRevision(tenant_, record.model, record.revision));
+  return revision.contract;
 }
 
 absl::StatusOr<ReleaseRecord> OpenCollection::CancelRelease(std::string_view id) {
@@ -172,8 +186,9 @@ void OpenCollection::ScheduleTasks() {
   const absl::Time now = absl::Now();
   for (const auto& [id, followed] : followed_) {
     if (followed->removed || followed->tasked || followed->task_retry_time > now) continue;
-    const bool built = followed->state == ReleaseState::kBuilding && followed->follower->caught_up();
-    if (built || followed->follower->WantsSeal()) Enqueue(followed);
+    // A build is sealed once, at its end: graphs of parts of it would take the cores from it and be thrown away.
+    const bool building = followed->state == ReleaseState::kBuilding;
+    if (building ? followed->follower->caught_up() : followed->follower->WantsSeal()) Enqueue(followed);
   }
 }
 
@@ -183,10 +198,16 @@ void OpenCollection::TaskLoop() {
     {
       absl::MutexLock lock(&mutex_);
       const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !tasks_.empty(); };
-      mutex_.Await(absl::Condition(&wanted));
+      mutex_.AwaitWithTimeout(absl::Condition(&wanted), options_.prune_interval);
       if (closed_) return;
-      followed = std::move(tasks_.front());
-      tasks_.pop_front();
+      if (!tasks_.empty()) {
+        followed = std::move(tasks_.front());
+        tasks_.pop_front();
+      }
+    }
+    if (followed == nullptr) {
+      Prune();
+      continue;
     }
     RunTask(followed);
     {
@@ -262,6 +283,7 @@ absl::Status OpenCollection::FinishBuild(const FollowedPtr& followed) {
   std::shared_ptr<const MeasuredRelease> measured;
   if (const std::string& set = collection.gate.evaluation_set; !set.empty()) {
     ASSIGN_OR_RETURN(const std::vector<EvaluationQuery> queries, rooms_.meta->ReadEvaluationQueries(tenant_, id_, set));
+    const DocumentStore::Pin pin = documents_->PinVersions();  // Of the versions that the snapshot shows.
     absl::StatusOr<std::shared_ptr<const MeasuredRelease>> result =
         Measure(followed, *release.index->snapshot(), set, queries, Patience{});
     if (result.ok()) {

@@ -12,8 +12,10 @@
 #include "server/rpc/convert.h"
 #include "server/rpc/idempotency.h"
 #include "server/rpc/import_stream.h"
+#include "server/rpc/limits.h"
 #include "server/rpc/names.h"
 #include "server/rpc/paging.h"
+#include "server/rpc/validate.h"
 
 namespace tandem {
 namespace {
@@ -40,6 +42,7 @@ CollectionService::CollectionService(const Rooms& rooms) : RpcService("Collectio
   Unary("ListDocuments", &CollectionService::ListDocuments);
   Unary("CountDocuments", &CollectionService::CountDocuments);
   Unary("DeleteDocuments", &CollectionService::DeleteDocuments);
+  Unary("UpdatePayloads", &CollectionService::UpdatePayloads);
   Unary("CreateEvaluationSet", &CollectionService::CreateEvaluationSet);
   Unary("GetEvaluationSet", &CollectionService::GetEvaluationSet);
   Unary("ListEvaluationSets", &CollectionService::ListEvaluationSets);
@@ -71,7 +74,8 @@ absl::Status CollectionService::CreateCollection(const Call& call, const v1::Cre
                           .gate = FromProto(request.gate())};
   if (request.has_rollback_window()) record.rollback_window = FromProto(request.rollback_window());
   for (const v1::FilterableField& field : request.fields()) record.fields.push_back(FromProto(field));
-  if (request.has_keyword_index()) record.keyword_index = request.keyword_index();
+  record.keyword_index = request.has_keyword_index() ? request.keyword_index() : !request.has_external();
+  if (request.has_external()) record.external = FromProto(request.external());
   if (answer) {
     ASSIGN_OR_RETURN(const std::string id, ParseCollection("request_id", *answer));
     ASSIGN_OR_RETURN(record, rooms_.meta->GetCollection(call.tenant, id));
@@ -121,6 +125,7 @@ absl::Status CollectionService::UpdateCollection(const Call& call, const v1::Upd
           request.has_rollback_window() ? FromProto(request.rollback_window()) : CollectionRecord().rollback_window;
     }
   }
+  if (record.external && record.gate.min_ndcg > 0) return NoNdcgOfExternal();
   if (!record.gate.evaluation_set.empty()) {
     RETURN_IF_ERROR(rooms_.meta->GetEvaluationSet(call.tenant, id, record.gate.evaluation_set).status());
   }
@@ -142,10 +147,11 @@ absl::Status CollectionService::UpsertDocuments(const Call& call, const v1::Upse
                                                 v1::UpsertDocumentsResponse* response) {
   ASSIGN_OR_RETURN(const std::string id, ParseCollection("collection", request.collection()));
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, id));
+  ASSIGN_OR_RETURN(const CollectionRecord collection, rooms_.meta->GetCollection(call.tenant, id));
   RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id, WriteKind::kUpsert));
   std::vector<DocumentInput> inputs;
   for (int i = 0; i < request.documents_size(); ++i) {
-    auto input = FromProto(request.documents(i));
+    auto input = FromProto(request.documents(i), collection.external);
     if (!input.ok()) return PrefixField(tandem::Path("documents", i), input.status());
     inputs.push_back(*std::move(input));
   }
@@ -178,13 +184,14 @@ absl::Status CollectionService::Import(const Call& call, const std::string& coll
                                        const v1::ImportDocumentsRequest& request,
                                        v1::ImportDocumentsResponse* response) {
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, collection));
+  ASSIGN_OR_RETURN(const CollectionRecord record, rooms_.meta->GetCollection(call.tenant, collection));
   RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, collection, WriteKind::kUpsert));
   std::vector<DocumentInput> inputs;
   RefusedItems refused;
   for (int i = 0; i < request.documents_size(); ++i) {
     absl::Status status = Validate(request.documents(i));
     if (status.ok()) {
-      auto input = FromProto(request.documents(i));
+      auto input = FromProto(request.documents(i), record.external);
       status = input.status();
       if (status.ok()) status = documents->CheckPayload(input->payload_json);
       if (status.ok()) inputs.push_back(*std::move(input));
@@ -256,6 +263,28 @@ absl::Status CollectionService::DeleteDocuments(const Call& call, const v1::Dele
   return absl::OkStatus();
 }
 
+absl::Status CollectionService::UpdatePayloads(const Call& call, const v1::UpdatePayloadsRequest& request,
+                                               v1::UpdatePayloadsResponse* response) {
+  ASSIGN_OR_RETURN(const std::string id, ParseCollection("collection", request.collection()));
+  ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, id));
+  RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id, WriteKind::kUpsert));
+  std::vector<PayloadUpdate> updates;
+  for (int i = 0; i < request.updates_size(); ++i) {
+    auto update = FromProto(request.updates(i));
+    if (!update.ok()) return PrefixField(tandem::Path("updates", i), update.status());
+    updates.push_back(*std::move(update));
+  }
+  StreamMessage message;
+  if (!request.request_id().empty()) message = {Concat("payloads:", request.request_id()), 1, Fingerprint(request)};
+  const bool merge = request.mode() == v1::UpdatePayloadsRequest::MERGE;
+  ASSIGN_OR_RETURN(const auto result,
+                   documents->UpdatePayloads(updates, merge ? PayloadChange::kMerge : PayloadChange::kReplace,
+                                             kMaxPayloadBytes, message));
+  response->set_commit(result.commit);
+  response->mutable_missing()->Add(result.missing.begin(), result.missing.end());
+  return absl::OkStatus();
+}
+
 absl::Status CollectionService::CreateEvaluationSet(const Call& call, const v1::CreateEvaluationSetRequest& request,
                                                     v1::EvaluationSet* response) {
   ASSIGN_OR_RETURN(const std::string collection, ParseCollection("collection", request.collection()));
@@ -266,7 +295,12 @@ absl::Status CollectionService::CreateEvaluationSet(const Call& call, const v1::
     ASSIGN_OR_RETURN(const EvaluationSetName name, ParseEvaluationSet("request_id", *answer));
     id = name.evaluation_set;
   } else {
-    RETURN_IF_ERROR(rooms_.meta->GetCollection(call.tenant, collection).status());
+    ASSIGN_OR_RETURN(const CollectionRecord owner, rooms_.meta->GetCollection(call.tenant, collection));
+    if (owner.external) {
+      return InvalidField("collection", Concat(request.collection(),
+                                               ": its documents bring their vectors, and no model "
+                                               "embeds the queries of an evaluation set for it"));
+    }
     std::vector<EvaluationQuery> queries;
     for (const v1::EvaluationQuery& query : request.queries()) queries.push_back(FromProto(query));
     const EvaluationSetRecord record{.tenant = call.tenant,

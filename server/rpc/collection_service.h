@@ -29,6 +29,8 @@ class CollectionService : public RpcService {
                               v1::CountDocumentsResponse* response);
   absl::Status DeleteDocuments(const Call& call, const v1::DeleteDocumentsRequest& request,
                                v1::DeleteDocumentsResponse* response);
+  absl::Status UpdatePayloads(const Call& call, const v1::UpdatePayloadsRequest& request,
+                              v1::UpdatePayloadsResponse* response);
   absl::Status CreateEvaluationSet(const Call& call, const v1::CreateEvaluationSetRequest& request,
                                    v1::EvaluationSet* response);
   absl::Status GetEvaluationSet(const Call& call, const v1::GetEvaluationSetRequest& request,

@@ -3,6 +3,7 @@
 // empty.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ class EvaluationSet;
 class Example;
 class Filter;
 class FilterableField;
+class ExternalVectors;
 class GatePolicy;
 class GateReport;
 class QueryChange;
@@ -56,6 +58,7 @@ class SearchResponse;
 class TrainRequest;
 class TrainingComparison;
 class TrainingEstimate;
+class UpdatePayloadsRequest_Update;
 class ValidationMetrics;
 }  // namespace tandem::v1
 
@@ -106,8 +109,12 @@ void ToProto(std::string_view collection, const GateReport& report, v1::GateRepo
 // convert_collection.cc
 void ToProto(const CollectionRecord& record, int64_t commit, int64_t document_count, v1::Collection* out);
 GatePolicy FromProto(const v1::GatePolicy& gate);
+ExternalVectors FromProto(const v1::ExternalVectors& external);
 void ToProto(const DocumentVersion& version, v1::Document* out);
-absl::StatusOr<DocumentInput> FromProto(const v1::Document& document);  // InvalidField "payload" when it is too large.
+// InvalidField when the payload is too large, and for a text or a vector that does not suit a collection whose clients
+// bring `external` vectors, or one (null) whose texts are embedded.
+absl::StatusOr<DocumentInput> FromProto(const v1::Document& document, const std::optional<ExternalVectors>& external);
+absl::StatusOr<PayloadUpdate> FromProto(const v1::UpdatePayloadsRequest_Update& update);
 void ToProto(const EvaluationSetRecord& record, v1::EvaluationSet* out);
 EvaluationQuery FromProto(const v1::EvaluationQuery& query);
 

@@ -141,9 +141,14 @@ void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Rel
   out->set_name(ReleaseNameOf(record.collection, record.id));
   out->set_state(static_cast<v1::Release::State>(record.state));  // Numbers of the API.
   ToProto(record.create_time, out->mutable_create_time());
-  out->set_model_revision(RevisionNameOf(record.model, record.revision));
   ToProto(record.index, out->mutable_index());
-  ToProto(record.contract, out->mutable_contract());
+  if (record.external()) {  // Nothing is said of texts.
+    out->mutable_contract()->set_dimensions(record.contract.dimensions);
+    out->mutable_contract()->set_metric(static_cast<v1::Metric>(record.contract.metric));
+  } else {
+    out->set_model_revision(RevisionNameOf(record.model, record.revision));
+    ToProto(record.contract, out->mutable_contract());
+  }
   out->set_cursor(progress.cursor);
   out->set_target_commit(progress.target_commit);
   out->set_documents_done(progress.documents_done);

@@ -96,7 +96,10 @@ absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request) {
   SearchQuery query;
   if (request.has_vector()) {
     ASSIGN_OR_RETURN(std::vector<float> vector, DecodeVector("vector.vector", request.vector().vector()));
-    ASSIGN_OR_RETURN(RevisionName name, ParseRevision("vector.model_revision", request.vector().model_revision()));
+    RevisionName name;
+    if (!request.vector().model_revision().empty()) {
+      ASSIGN_OR_RETURN(name, ParseRevision("vector.model_revision", request.vector().model_revision()));
+    }
     query.query = VectorQuery{std::move(vector), std::move(name.model), std::move(name.revision)};
   } else if (request.has_documents()) {
     query.query = DocumentsQuery{{request.documents().ids().begin(), request.documents().ids().end()}};

@@ -61,8 +61,10 @@ absl::Status ReleaseService::CreateRelease(const Call& call, const v1::CreateRel
   } else {
     ASSIGN_OR_RETURN(record.collection, ParseCollection("collection", request.collection()));
     RETURN_IF_ERROR(rooms_.meta->GetCollection(call.tenant, record.collection).status());
-    ASSIGN_OR_RETURN(RevisionName name,
-                     ResolveRevision(rooms_.meta, call.tenant, "model_revision", request.model_revision()));
+    RevisionName name;  // Stays empty in an EXTERNAL collection.
+    if (!request.model_revision().empty()) {
+      ASSIGN_OR_RETURN(name, ResolveRevision(rooms_.meta, call.tenant, "model_revision", request.model_revision()));
+    }
     record.id = request.release_id().empty() ? NewId() : request.release_id();
     record.model = std::move(name.model);
     record.revision = std::move(name.revision);
@@ -137,10 +139,9 @@ absl::Status ReleaseService::PromoteRelease(const Call& call, const v1::PromoteR
   Idempotency idempotency(call, "PromoteRelease", request);
   ASSIGN_OR_RETURN(const auto answer, idempotency.Find(rooms_.meta));
   if (answer) return FillRepeated(call, *answer, response);
-  const auto result = rooms_.collections->Promote(
-      call.tenant, name.collection, name.release, Etag(request),
-      {.reason = request.override_reason(), .by = call.caller}, {call.deadline, call.gone},
-      idempotency.Answer(request.name()));
+  const auto result = rooms_.collections->Promote(call.tenant, name.collection, name.release, Etag(request),
+                                                  {.reason = request.override_reason(), .by = call.caller},
+                                                  {call.deadline, call.gone}, idempotency.Answer(request.name()));
   if (!result.ok()) {
     ASSIGN_OR_RETURN(const std::string first, idempotency.FindAfter(result.status(), rooms_.meta));
     return FillRepeated(call, first, response);
@@ -151,7 +152,8 @@ absl::Status ReleaseService::PromoteRelease(const Call& call, const v1::PromoteR
   return absl::OkStatus();
 }
 
-// The answer to a repeated promotion: the releases as they are now. What the gate said then may not be what it said last.
+// The answer to a repeated promotion: the releases as they are now. What the gate said then may not be what it said
+// last.
 absl::Status ReleaseService::FillRepeated(const Call& call, const std::string& name,
                                           v1::PromoteReleaseResponse* response) {
   ASSIGN_OR_RETURN(const ReleaseRecord release, Find(call, name));
@@ -174,6 +176,8 @@ absl::Status ReleaseService::ExportIndex(const Call& call, const v1::ExportIndex
   ASSIGN_OR_RETURN(const ReleaseRecord record, Find(call, request.name()));
   const ReleaseDirectory directory(CollectionDirectory(rooms_.data_directory, call.tenant, record.collection),
                                    record.id);
+  ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, record.collection));
+  const DocumentStore::Pin pin = documents->PinVersions();  // Of those that the labels name.
   ASSIGN_OR_RETURN(const std::vector<int64_t> commits, directory.SealedCommits());
   if (commits.empty()) {
     return absl::FailedPreconditionError(
@@ -185,7 +189,6 @@ absl::Status ReleaseService::ExportIndex(const Call& call, const v1::ExportIndex
   if (!index || !labels) {
     return absl::AbortedError(Concat(request.name(), ": its index was replaced just now: export it again"));
   }
-  ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, record.collection));
   RETURN_IF_ERROR(SendIndex(index, stream));
   return SendIds(labels, *documents, stream);
 }

@@ -41,6 +41,7 @@ class GetDocumentRequest;
 class ListDocumentsRequest;
 class CountDocumentsRequest;
 class DeleteDocumentsRequest;
+class UpdatePayloadsRequest;
 class CreateEvaluationSetRequest;
 class GetEvaluationSetRequest;
 class ListEvaluationSetsRequest;
@@ -118,10 +119,14 @@ absl::Status Validate(const v1::GetDocumentRequest& request);
 absl::Status Validate(const v1::ListDocumentsRequest& request);
 absl::Status Validate(const v1::CountDocumentsRequest& request);
 absl::Status Validate(const v1::DeleteDocumentsRequest& request);
+absl::Status Validate(const v1::UpdatePayloadsRequest& request);
 absl::Status Validate(const v1::CreateEvaluationSetRequest& request);
 absl::Status Validate(const v1::GetEvaluationSetRequest& request);
 absl::Status Validate(const v1::ListEvaluationSetsRequest& request);
 absl::Status Validate(const v1::DeleteEvaluationSetRequest& request);
+
+// What a gate's floor of nDCG@10 says in an EXTERNAL collection.
+absl::Status NoNdcgOfExternal();
 
 // release.proto
 absl::Status Validate(const v1::CreateReleaseRequest& request);

@@ -28,6 +28,18 @@ absl::Status ValidateGate(const v1::GatePolicy& gate) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateExternal(const v1::CreateCollectionRequest& request) {
+  if (!request.has_external()) return absl::OkStatus();
+  const v1::ExternalVectors& external = request.external();
+  RETURN_IF_ERROR(CheckRange("external.dimensions", external.dimensions(), 1, kMaxDimensions));
+  RETURN_IF_ERROR(CheckEnum("external.metric", external.metric(), v1::Metric_IsValid(external.metric()), "Metric"));
+  if (external.metric() == v1::EUCLIDEAN) {
+    return InvalidField("external.metric", "EUCLIDEAN is not available in this server yet");
+  }
+  if (request.gate().min_ndcg() > 0) return NoNdcgOfExternal();
+  return absl::OkStatus();
+}
+
 // Whether `name` in the update mask is there; the field is refused when it is set without being named.
 absl::Status CheckMasked(std::string_view field, bool set, const v1::UpdateCollectionRequest& request) {
   const auto& paths = request.update_mask().paths();
@@ -167,7 +179,9 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
       RETURN_IF_ERROR(CheckText("text", request.text()));
       break;
     case v1::SearchRequest::kVector:
-      RETURN_IF_ERROR(ParseRevision("vector.model_revision", request.vector().model_revision()).status());
+      if (!request.vector().model_revision().empty()) {
+        RETURN_IF_ERROR(ParseRevision("vector.model_revision", request.vector().model_revision()).status());
+      }
       RETURN_IF_ERROR(DecodeVector("vector.vector", request.vector().vector()).status());
       break;
     case v1::SearchRequest::kDocuments:
@@ -201,9 +215,14 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
 
 }  // namespace
 
+absl::Status NoNdcgOfExternal() {
+  return InvalidField("gate.min_ndcg", "must be 0 in an EXTERNAL collection: nothing embeds queries for it");
+}
+
+// What text and vector must be is for the collection to say: FromProto in convert.h.
 absl::Status Validate(const v1::Document& document) {
   RETURN_IF_ERROR(CheckDocumentId("id", document.id()));
-  RETURN_IF_ERROR(CheckText("text", document.text()));
+  RETURN_IF_ERROR(CheckBytes("text", document.text(), 0, kMaxTextBytes));
   if (document.commit() != 0) return InvalidField("commit", "is given by the server: leave it empty");
   return CheckPayload("payload", document.payload());
 }
@@ -217,6 +236,7 @@ absl::Status Validate(const v1::CreateCollectionRequest& request) {
   RETURN_IF_ERROR(ValidateGate(request.gate()));
   RETURN_IF_ERROR(CheckDuration("rollback_window", request.rollback_window(), kMaxRollbackWindow));
   RETURN_IF_ERROR(CheckFields(request.fields()));
+  RETURN_IF_ERROR(ValidateExternal(request));
   return CheckRequestId(request.request_id());
 }
 
@@ -311,6 +331,23 @@ absl::Status Validate(const v1::DeleteDocumentsRequest& request) {
   RETURN_IF_ERROR(CheckCount("ids", request.ids_size(), 1, kMaxDocumentsPerMessage));
   for (int i = 0; i < request.ids_size(); ++i) RETURN_IF_ERROR(CheckDocumentId(Path("ids", i), request.ids(i)));
   return absl::OkStatus();
+}
+
+absl::Status Validate(const v1::UpdatePayloadsRequest& request) {
+  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
+  RETURN_IF_ERROR(CheckCount("updates", request.updates_size(), 1, kMaxDocumentsPerMessage));
+  RETURN_IF_ERROR(CheckEnum("mode", request.mode(), v1::UpdatePayloadsRequest::Mode_IsValid(request.mode()),
+                            "UpdatePayloadsRequest.Mode", /*required=*/true));
+  std::set<std::string_view> seen;
+  for (int i = 0; i < request.updates_size(); ++i) {
+    const std::string path = Path("updates", i);
+    RETURN_IF_ERROR(CheckDocumentId(Path(path, "id"), request.updates(i).id()));
+    RETURN_IF_ERROR(CheckPayload(Path(path, "payload"), request.updates(i).payload()));
+    if (!seen.insert(request.updates(i).id()).second) {
+      return InvalidField(Path(path, "id"), "stands twice in this request");
+    }
+  }
+  return CheckRequestId(request.request_id());
 }
 
 absl::Status Validate(const v1::CreateEvaluationSetRequest& request) {

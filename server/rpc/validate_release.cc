@@ -154,7 +154,9 @@ absl::Status Validate(const v1::TokenizeRequest& request) {
 absl::Status Validate(const v1::CreateReleaseRequest& request) {
   RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
   RETURN_IF_ERROR(CheckId("release_id", request.release_id(), /*optional=*/true));
-  RETURN_IF_ERROR(ParseModelOrRevision("model_revision", request.model_revision()).status());
+  if (!request.model_revision().empty()) {
+    RETURN_IF_ERROR(ParseModelOrRevision("model_revision", request.model_revision()).status());
+  }
   RETURN_IF_ERROR(ValidateIndex(request.index()));
   return CheckRequestId(request.request_id());
 }

@@ -23,6 +23,7 @@ struct Call {
   std::shared_ptr<const ActiveRelease> release;
   std::shared_ptr<const IndexSnapshot> snapshot;
   std::shared_ptr<DocumentStore> documents;
+  DocumentStore::Pin pin;  // Of the versions that the snapshot shows.
   size_t query_count = 0;
   absl::Time deadline;
 };
@@ -90,6 +91,12 @@ absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& querie
   if (weighted.empty()) return absl::OkStatus();
   std::vector<std::string> texts;
   for (const WeightedText& text : weighted) texts.push_back(text.text);
+  if (call.release->encoder == nullptr) {
+    const bool recommend = std::holds_alternative<RecommendQuery>(queries[weighted[0].owner].query);
+    return InvalidField(Path(call, weighted[0].owner, recommend ? "recommend" : "text"),
+                        "the collection's documents bring their vectors and no model embeds texts for it: search by "
+                        "vector, by documents or by keyword");
+  }
   ASSIGN_OR_RETURN(const EmbeddedTexts embedded, queue->Embed(call.release->encoder, texts, InputRole::kQuery,
                                                               EmbeddingPriority::kInteractive, call.deadline));
   const size_t dimensions = static_cast<size_t>(call.snapshot->dimensions());
@@ -103,6 +110,13 @@ absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& querie
 
 absl::Status PrepareVector(const Call& call, size_t i, const VectorQuery& query, PreparedQuery* prepared) {
   const ActiveRelease& release = *call.release;
+  if (query.model.empty() && !release.model.empty()) {
+    return InvalidField(Path(call, i, "vector.model_revision"), "is needed: it says which encoder made the vector");
+  }
+  if (release.model.empty() && !query.model.empty()) {
+    return InvalidField(Path(call, i, "vector.model_revision"),
+                        "must be empty: the collection's vectors are of no model of this server");
+  }
   if (query.model != release.model || query.revision != release.revision) {
     return absl::FailedPreconditionError(Concat(Path(call, i, "vector.model_revision"), ": the vector is of models/",
                                                 query.model, "/revisions/", query.revision, ", the live release ",
@@ -257,10 +271,14 @@ absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::str
   for (size_t i = 0; i < queries.size(); ++i) {
     RETURN_IF_ERROR(InQuery(call, i, CheckAskable(call.documents->options(), queries[i])));
   }
-  ASSIGN_OR_RETURN(call.release, terms.min_commit.has_value()
-                                     ? collections_->LiveAt(tenant, collection, *terms.min_commit, terms.patience)
-                                     : collections_->Live(tenant, collection));
-  call.snapshot = call.release->index->snapshot();
+  // A release that stopped following just now may show what was pruned meanwhile: the next one is asked.
+  do {
+    ASSIGN_OR_RETURN(call.release, terms.min_commit.has_value()
+                                       ? collections_->LiveAt(tenant, collection, *terms.min_commit, terms.patience)
+                                       : collections_->Live(tenant, collection));
+    call.pin = call.documents->PinVersions();
+    call.snapshot = call.release->index->snapshot();
+  } while (call.snapshot->commit() < *call.pin);
   RETURN_IF_ERROR(CheckDeadline(call));
 
   ASSIGN_OR_RETURN(const std::vector<PreparedQuery> prepared, Prepare(call, queries, queue_));

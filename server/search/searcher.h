@@ -24,7 +24,7 @@ struct TextQuery {
 };
 struct VectorQuery {
   std::vector<float> vector;
-  std::string model, revision;  // Must be the live release's.
+  std::string model, revision;  // Must be the live release's; empty in an EXTERNAL collection.
 };
 struct DocumentsQuery {
   std::vector<std::string> ids;

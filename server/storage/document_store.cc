@@ -17,7 +17,8 @@ namespace tandem {
 namespace {
 
 // The current version of an id is the one that nothing superseded; a deletion is a version too. `text` stands last, so
-// that a scan over versions does not read its overflow pages. A vector's label is its follower's key * 2^40 + its
+// that a scan over versions does not read its overflow pages; so a version with the text of the one before it says so in
+// `previous`, which is then below 0. A vector's label is its follower's key * 2^40 + its
 // commit: one b-tree in commit order for each follower, without a second index. Never change a migration that was
 // released.
 constexpr const char* kMigrations[] = {
@@ -40,6 +41,9 @@ constexpr const char* kMigrations[] = {
     "  tokenize = 'tandem');"
     "CREATE VIRTUAL TABLE word_counts USING fts5vocab (words, 'row');"
     "ALTER TABLE counters ADD COLUMN words_commit INTEGER NOT NULL DEFAULT 0",
+
+    // Vectors of EXTERNAL collections; from here on `previous` may be below 0.
+    "CREATE TABLE client_vectors (commit_id INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT",
 };
 
 void AppendVersion(Database& db, int64_t commit, const Current& old, bool deleted, const std::string& id,
@@ -48,7 +52,7 @@ void AppendVersion(Database& db, int64_t commit, const Current& old, bool delete
   Query(db,
         "INSERT INTO versions (commit_id, previous, superseded_by, deleted, id, payload, text) VALUES (?, ?, 0, ?, ?, "
         "?, ?)",
-        commit, old.commit, deleted, id, payload, text)
+        commit, old.same_text && !deleted ? -old.commit : old.commit, deleted, id, payload, text)
       .Run();
 }
 
@@ -71,12 +75,13 @@ void WriteCounters(Database& db, const Counters& counters) {
       .Run();
 }
 
-Current FindCurrent(Database& db, const std::string& id) {
-  Query row(db, "SELECT commit_id, deleted FROM versions WHERE id = ? AND superseded_by = 0", id);
+Current FindCurrent(Database& db, const std::string& id, const std::string& text) {
+  Query row(db, "SELECT commit_id, deleted, text = ? FROM versions WHERE id = ? AND superseded_by = 0", text, id);
   Current current;
   if (row.Next()) {
     current.commit = row.Int();
     current.deleted = row.Bool();
+    current.same_text = row.Bool() && !current.deleted;
   }
   return current;
 }
@@ -90,6 +95,9 @@ void DocumentStore::Rep::AppendDocument(Database& db, int64_t commit, const Curr
     const std::string bytes = PackFieldValues(values);
     Query(db, "INSERT INTO field_values VALUES (?, ?)", commit, AsBlob(bytes)).Run();
   }
+  if (!document.vector.empty()) {
+    Query(db, "INSERT INTO client_vectors VALUES (?, ?)", commit, std::as_bytes(std::span(document.vector))).Run();
+  }
   if (options.keyword_index) Query(db, "INSERT INTO words (rowid, text) VALUES (?, ?)", commit, document.text).Run();
   if (old.commit != 0) changes->ended.push_back(old.commit);
   changes->added.push_back({.label = commit, .values = std::move(values)});
@@ -100,7 +108,7 @@ DocumentStore::WriteResult DocumentStore::Rep::AppendDeletions(Database& db, con
   Counters counters = ReadCounters(db);
   WriteResult result;
   for (const std::string& id : ids) {
-    const Current old = FindCurrent(db, id);
+    const Current old = FindCurrent(db, id, "");
     if (old.deleted) continue;
     AppendVersion(db, ++counters.head, old, true, id, "{}", "");
     changes->ended.push_back(old.commit);
@@ -193,7 +201,7 @@ absl::StatusOr<DocumentStore::WriteResult> DocumentStore::Upsert(const std::vect
     Counters counters = ReadCounters(db);
     for (size_t i = 0; i < documents.size(); ++i) {
       if (last[documents[i].id] != i) continue;
-      const Current old = FindCurrent(db, documents[i].id);
+      const Current old = FindCurrent(db, documents[i].id, documents[i].text);
       if (old.deleted) ++counters.documents;
       rep_->AppendDocument(db, ++counters.head, old, documents[i], std::move(values[i]), changes);
     }

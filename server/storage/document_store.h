@@ -5,15 +5,17 @@
 // for a write. No read transaction outlives a call. Texts may hold NUL bytes.
 //
 // Each stored version of a document takes the next commit, from 1. An upsert of n documents takes n commits; its
-// acknowledgement is the last of them. Versions that were superseded or deleted are kept: a release may still have to
-// be built from them, or show them.
 //
 // Beside each version stand its values in the collection's filterable fields (field_index.h has them in memory) and,
 // with a keyword index, the words of its text (SQLite's FTS5, word_tokenizer.h), all in the version's own transaction.
+// acknowledgement is the last of them. Versions that were superseded or deleted are kept until Prune: a release may
+// still have to follow them, or a search to show them. The vectors that clients brought are kept as long as the
+// version.
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -64,6 +66,14 @@ class DocumentStore {
   absl::StatusOr<WriteResult> Delete(const std::vector<std::string>& ids);
   // The same of every current document that `filter` holds for, however many: one transaction.
   absl::StatusOr<WriteResult> Delete(const Filter& filter);
+  // All or nothing: new versions with the same text and vector. An id that is no document is in `missing`; a repeated
+  // message gives the same again. InvalidField "updates[i].payload" when what comes out has more than `max_bytes`.
+  struct PayloadResult {
+    int64_t commit = 0;
+    std::vector<std::string> missing;
+  };
+  absl::StatusOr<PayloadResult> UpdatePayloads(const std::vector<PayloadUpdate>& updates, PayloadChange change,
+                                               size_t max_bytes, const StreamMessage& message = {});
 
   // The newest commit, without touching the disk.
   int64_t head() const;
@@ -115,6 +125,9 @@ class DocumentStore {
   // empty (and max_bytes without effect): what a follower needs to find the versions that were replaced.
   absl::StatusOr<std::vector<DocumentVersion>> ReadLog(int64_t after, int limit, int64_t max_bytes,
                                                        int64_t skip_superseded_up_to = 0, bool with_text = true);
+  // The vectors that clients brought with these versions, row-major in their order; DATA_LOSS when one is missing or
+  // has another length.
+  absl::StatusOr<std::vector<float>> ReadClientVectors(std::span<const int64_t> commits, int dimensions);
   // How many versions after `after` ReadLog would give in all, deletions left out.
   absl::StatusOr<int64_t> CountLog(int64_t after, int64_t skip_superseded_up_to);
 
@@ -138,7 +151,16 @@ class DocumentStore {
   absl::Status DropFollower(std::string_view release);
 
   // Releases that have a cursor or vectors here, by id; one that no release row names is what a crash left behind.
-  absl::StatusOr<std::vector<std::string>> ListFollowers();
+  absl::StatusOr<std::map<std::string, Cursor>> Followers();
+
+  // Removes at most `limit` versions: those that were superseded by a commit up to `floor`, and deletions up to it.
+  // Fewer have gone only when no more could. `floor` must not be above the sealed commit of any follower: what comes
+  // after it names, in `previous`, what has to go from its index.
+  absl::StatusOr<int> Prune(int64_t floor, int limit);
+  // As long as it is held, versions that were current at commit *pin or later stay. Whoever reads the versions of a
+  // snapshot's labels takes it before the snapshot, which must not be older than it.
+  using Pin = std::shared_ptr<const int64_t>;
+  Pin PinVersions();
 
  private:
   struct Rep;

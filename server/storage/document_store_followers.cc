@@ -100,12 +100,16 @@ absl::Status DocumentStore::DropFollower(std::string_view release) {
   });
 }
 
-absl::StatusOr<std::vector<std::string>> DocumentStore::ListFollowers() {
-  return rep_->Read([](Database& db) -> absl::StatusOr<std::vector<std::string>> {
-    std::vector<std::string> releases;
-    Query row(db, "SELECT release FROM followers ORDER BY release");
-    while (row.Next()) releases.push_back(row.Text());
-    return releases;
+absl::StatusOr<std::map<std::string, DocumentStore::Cursor>> DocumentStore::Followers() {
+  return rep_->Read([&](Database& db) -> absl::StatusOr<std::map<std::string, Cursor>> {
+    std::map<std::string, Cursor> followers;
+    Query row(db, "SELECT release, commit_id, sealed_commit FROM followers");
+    while (row.Next()) {
+      Cursor& cursor = followers[row.Text()];
+      cursor.commit = row.Int();
+      cursor.sealed_commit = row.Int();
+    }
+    return followers;
   });
 }
 

@@ -1,5 +1,8 @@
 // Reading documents: the current ones, and the commit log.
 
+#include <cstdlib>
+#include <cstring>
+
 #include <nlohmann/json.hpp>
 
 #include "server/base/status.h"
@@ -20,7 +23,9 @@ DocumentVersion ReadVersion(Query& row, bool with_text) {
   version.commit = row.Int();
   version.id = row.Text();
   version.deleted = row.Bool();
-  version.previous = row.Int();
+  const int64_t previous = row.Int();  // Below 0: the text is the same.
+  version.previous = std::abs(previous);
+  version.same_text = previous < 0;
   version.superseded_by = row.Int();
   if (with_text) {
     version.payload_json = row.Text();
@@ -93,6 +98,23 @@ absl::StatusOr<std::vector<DocumentVersion>> DocumentStore::ReadLog(int64_t afte
       bytes += static_cast<int64_t>(versions.back().text.size());
     }
     return versions;
+  });
+}
+
+absl::StatusOr<std::vector<float>> DocumentStore::ReadClientVectors(std::span<const int64_t> commits, int dimensions) {
+  return rep_->Read([&](Database& db) -> absl::StatusOr<std::vector<float>> {
+    std::vector<float> values(commits.size() * static_cast<size_t>(dimensions));
+    const size_t bytes = static_cast<size_t>(dimensions) * sizeof(float);
+    for (size_t i = 0; i < commits.size(); ++i) {
+      Query row(db, "SELECT vector FROM client_vectors WHERE commit_id = ?", commits[i]);
+      const std::string_view blob = row.Next() ? row.Blob() : std::string_view();
+      if (blob.size() != bytes) {
+        return absl::DataLossError(Concat(rep_->path.string(), ": the vector of commit ", commits[i], " has ",
+                                          blob.size(), " bytes, must have ", bytes));
+      }
+      std::memcpy(values.data() + i * static_cast<size_t>(dimensions), blob.data(), bytes);
+    }
+    return values;
   });
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <unordered_map>
@@ -40,8 +41,9 @@ void WriteCounters(Database& db, const Counters& counters);
 struct Current {
   int64_t commit = 0;  // 0: there never was one.
   bool deleted = true;
+  bool same_text = false;  // As the text that was asked with; false of a deletion.
 };
-Current FindCurrent(Database& db, const std::string& id);
+Current FindCurrent(Database& db, const std::string& id, const std::string& text);
 
 struct DocumentStore::Rep {
   // More readers at once wait for one of these; each is a file descriptor and a page cache of 2 MB at most.
@@ -106,6 +108,14 @@ struct DocumentStore::Rep {
   const std::unique_ptr<Database> writer;
   const DocumentStoreOptions options;
   FieldIndex field_index;
+
+  // Shared with the pins, which may outlive this.
+  struct Pins {
+    absl::Mutex mutex;
+    std::multiset<int64_t> held ABSL_GUARDED_BY(mutex);
+    int64_t floor ABSL_GUARDED_BY(mutex) = 0;  // Up to which versions may be gone.
+  };
+  const std::shared_ptr<Pins> pins = std::make_shared<Pins>();
 
   absl::Mutex write_mutex;  // Around a write of documents and what memory keeps of it.
 

@@ -94,6 +94,10 @@ constexpr const char* kMigrations[] = {
     // What collections declare when they are made.
     "ALTER TABLE collections ADD COLUMN fields TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE collections ADD COLUMN keyword_index INTEGER NOT NULL DEFAULT 1",
+
+    // EXTERNAL collections; 0 dimensions: it is none.
+    "ALTER TABLE collections ADD COLUMN external_dimensions INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE collections ADD COLUMN external_metric INTEGER NOT NULL DEFAULT 0",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

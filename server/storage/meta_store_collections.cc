@@ -8,7 +8,8 @@ namespace {
 
 constexpr char kSelectCollection[] =
     "SELECT tenant, id, display_name, create_us, gate_set, gate_margin, gate_min_recall, gate_min_ndcg,"
-    "  rollback_window_us, etag, live_release, previous_release, fields, keyword_index FROM collections ";
+    "  rollback_window_us, etag, live_release, previous_release, fields, keyword_index, external_dimensions,"
+    "  external_metric FROM collections ";
 
 absl::StatusOr<CollectionRecord> ReadCollectionRow(Query& row) {
   CollectionRecord collection;
@@ -26,6 +27,9 @@ absl::StatusOr<CollectionRecord> ReadCollectionRow(Query& row) {
   collection.previous_release = row.Text();
   ASSIGN_OR_RETURN(collection.fields, UnpackFields(row.Text()));
   collection.keyword_index = row.Bool();
+  const int dimensions = static_cast<int>(row.Int());
+  const auto metric = static_cast<MetricKind>(row.Int());
+  if (dimensions > 0) collection.external = ExternalVectors{dimensions, metric};
   return collection;
 }
 
@@ -57,12 +61,14 @@ absl::Status MetaStore::CreateCollection(const CollectionRecord& collection, con
     }
     Query(db,
           "INSERT INTO collections (tenant, id, display_name, create_us, gate_set, gate_margin, gate_min_recall,"
-          " gate_min_ndcg, rollback_window_us, etag, live_release, previous_release, fields, keyword_index)"
-          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          " gate_min_ndcg, rollback_window_us, etag, live_release, previous_release, fields, keyword_index,"
+          " external_dimensions, external_metric) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           collection.tenant, collection.id, collection.display_name, collection.create_time,
           collection.gate.evaluation_set, collection.gate.margin, collection.gate.min_index_recall,
           collection.gate.min_ndcg, int64_t{absl::ToInt64Microseconds(collection.rollback_window)}, collection.etag,
-          collection.live_release, collection.previous_release, PackFields(collection.fields), collection.keyword_index)
+          collection.live_release, collection.previous_release, PackFields(collection.fields), collection.keyword_index,
+          collection.external ? collection.external->dimensions : 0,
+          collection.external ? static_cast<int>(collection.external->metric) : 0)
         .Run();
     return absl::OkStatus();
   });

@@ -25,7 +25,8 @@ absl::StatusOr<ReleaseRecord> ReadRelease(Query& row, std::string_view tenant, s
   release.index.hnsw_m = static_cast<int>(row.Int());
   release.index.hnsw_ef_construction = static_cast<int>(row.Int());
   release.index.hnsw_ef_search = static_cast<int>(row.Int());
-  ASSIGN_OR_RETURN(release.contract, UnpackContract(row.Blob()));
+  ASSIGN_OR_RETURN(release.contract,
+                   release.external() ? UnpackVectorContract(row.Blob()) : UnpackContract(row.Blob()));
   ASSIGN_OR_RETURN(release.evaluation, UnpackEvaluation(row.Blob()));
   release.promote_time = row.OptionalTime();
   release.demote_time = row.OptionalTime();
@@ -123,7 +124,9 @@ absl::Status MetaStore::CreateRelease(const ReleaseRecord& release, const Reques
     if (FindRelease(db, key, release.tenant, release.collection, release.id).ok()) {
       return AlreadyExists(ReleaseName(release.collection, release.id));
     }
-    RETURN_IF_ERROR(RequireRevision(db, release.tenant, RevisionName(release.model, release.revision)));
+    if (!release.external()) {
+      RETURN_IF_ERROR(RequireRevision(db, release.tenant, RevisionName(release.model, release.revision)));
+    }
     if (release.state != ReleaseState::kBuilding) {
       return IllegalStep(release.collection, release.id, ReleaseState::kBuilding, release.state);
     }

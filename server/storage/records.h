@@ -141,6 +141,12 @@ struct FilterableField {
   bool operator==(const FilterableField&) const = default;
 };
 
+// The vectors that clients make and bring with their documents.
+struct ExternalVectors {
+  int dimensions = 0;
+  MetricKind metric = MetricKind::kCosine;
+};
+
 // documents.db and the releases' files lie in <data>/collections/<tenant>/<id>/.
 struct CollectionRecord {
   std::string tenant, id, display_name;
@@ -152,6 +158,7 @@ struct CollectionRecord {
   // For ever.
   std::vector<FilterableField> fields;
   bool keyword_index = true;
+  std::optional<ExternalVectors> external;     // Set: no model embeds its documents. Never changes.
 };
 
 struct Judgement {
@@ -211,15 +218,17 @@ struct ReleaseRecord {
   std::string tenant, collection, id;
   ReleaseState state = ReleaseState::kBuilding;
   absl::Time create_time;
-  std::string model, revision;  // Ids.
+  std::string model, revision;  // Ids; both empty in an EXTERNAL collection.
   IndexSpec index;
-  EmbeddingContract contract;  // Of the revision, frozen here.
+  EmbeddingContract contract;  // Of the revision, frozen here; of clients' vectors: dimensions and metric only.
   std::optional<Evaluation> evaluation;
   std::optional<absl::Time> promote_time;
   std::optional<absl::Time> demote_time;  // When it became kPrevious.
   std::optional<GateReport> gate;         // Of the newest promotion that asked it, refused or not.
   int error_code = 0;
   std::string error_message;
+
+  bool external() const { return model.empty(); }
 };
 
 // A document version. `commit` is its place in the collection's commit log and, being unique, also its label in
@@ -232,10 +241,19 @@ struct DocumentVersion {
   std::string payload_json;   // "{}" when there is none.
   int64_t previous = 0;       // Commit of the version of the same id that this one replaced; 0 when there was none.
   int64_t superseded_by = 0;  // Commit of the version that replaced this one; 0 while it is current.
+  bool same_text = false;     // It has the text of `previous`, which was no deletion.
 };
 
 struct DocumentInput {
   std::string id, text, payload_json;
+  std::vector<float> vector = {};  // In an EXTERNAL collection, and there always.
+};
+
+// What a document's payload becomes. Keys of the first level.
+enum class PayloadChange { kReplace, kMerge };  // kMerge: a null removes its key.
+
+struct PayloadUpdate {
+  std::string id, payload_json;
 };
 
 }  // namespace tandem

@@ -264,4 +264,12 @@ absl::StatusOr<EmbeddingContract> UnpackContract(std::string_view json) {
   return ContractFromJson(nlohmann::json::parse(json, nullptr, false));
 }
 
+absl::StatusOr<EmbeddingContract> UnpackVectorContract(std::string_view text) {
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  if (json.is_object()) json["max_length"] = 1;  // Of texts, which nothing reads.
+  ASSIGN_OR_RETURN(EmbeddingContract contract, ContractFromJson(json));
+  contract.max_length = 0;
+  return contract;
+}
+
 }  // namespace tandem

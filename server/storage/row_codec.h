@@ -41,6 +41,8 @@ std::string PackFields(const std::vector<FilterableField>& fields);  // [["name"
 absl::StatusOr<std::vector<FilterableField>> UnpackFields(std::string_view json);
 std::string PackContract(const EmbeddingContract& contract);
 absl::StatusOr<EmbeddingContract> UnpackContract(std::string_view json);
+// The same form, of vectors that clients bring: dimensions and metric only, the rest says nothing.
+absl::StatusOr<EmbeddingContract> UnpackVectorContract(std::string_view json);
 
 // Views for Query: a blob parameter.
 inline std::span<const std::byte> AsBlob(std::string_view bytes) {

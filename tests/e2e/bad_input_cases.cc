@@ -22,7 +22,30 @@ void AddPaging(Cases* cases, const std::string& method, const std::string& more 
   cases->push_back({method, {more + " page_token: \"b3RoZXIKYQ\""}, "page_token", ""});  // Of the list "other".
 }
 
-// `before` and `after` stand around one document in the message; `element` is its path.
+// `open` and `close` stand around a payload in the message; `element` is the path of what has it.
+void AddPayload(Cases* cases, const std::string& method, const std::string& open, const std::string& close,
+                const std::string& element) {
+  const auto add = [&](const std::string& fields, const std::string& path) {
+    cases->push_back(
+        {method, {open + " payload { fields { " + fields + " } } " + close}, element + ".payload" + path, ""});
+  };
+  const auto value = [&](const std::string& field, const std::string& path) {
+    add("key: \"k\" value { " + field + " }", ".fields[\"k\"]" + path);
+  };
+  value("", "");
+  value("number_value: nan", ".number_value");
+  value("number_value: inf", ".number_value");
+  value("null_value: 5", ".null_value");
+  value("struct_value { fields { key: \"b\" value { number_value: nan } } }",
+        ".struct_value.fields[\"b\"].number_value");
+  value("list_value { values { number_value: nan } }", ".list_value.values[0].number_value");
+  add("key: \"k\" value { string_value: " + Quoted(70'000) + " }", "");
+  // Strings that can be wrong only by not being UTF-8.
+  add("key: \"k\" value { string_value: \"\\377\" }", ".fields[0].value.string_value");
+  add("key: \"\\377\" value { bool_value: true }", ".fields[0].key");
+}
+
+// `before` stands before the documents in the message; `element` is the path of one.
 void AddDocument(Cases* cases, const std::string& method, const std::string& before, const std::string& element) {
   const auto add = [&](const std::string& document, const std::string& path) {
     cases->push_back({method, {before + " documents { " + document + " }"}, element + "." + path, ""});
@@ -34,30 +57,21 @@ void AddDocument(Cases* cases, const std::string& method, const std::string& bef
   add("id: \"d\"", "text");
   add("id: \"d\" text: " + Quoted((1 << 20) + 1), "text");
   add(good + "commit: 7", "commit");
-  const auto value = [&](const std::string& field, const std::string& path) {
-    add(good + "payload { fields { key: \"k\" value { " + field + " } } }", "payload.fields[\"k\"]" + path);
-  };
-  value("", "");
-  value("number_value: nan", ".number_value");
-  value("number_value: inf", ".number_value");
-  value("null_value: 5", ".null_value");
-  value("struct_value { fields { key: \"b\" value { number_value: nan } } }",
-        ".struct_value.fields[\"b\"].number_value");
-  value("list_value { values { number_value: nan } }", ".list_value.values[0].number_value");
-  add(good + "payload { fields { key: \"k\" value { string_value: " + Quoted(70'000) + " } } }", "payload");
+  add(good + "vector { values: 1 }", "vector");
 }
 
-// Strings that can be wrong only by not being UTF-8.
-void AddPayloadBytes(Cases* cases, const std::string& method, const std::string& before) {
-  const std::string document = before + " documents { id: \"d\" text: \"t\" payload { fields { ";
-  cases->push_back({method,
-                    {document + "key: \"k\" value { string_value: \"\\377\" } } } }"},
-                    "documents[0].payload.fields[0].value.string_value",
-                    ""});
-  cases->push_back({method,
-                    {document + "key: \"\\377\" value { bool_value: true } } } }"},
-                    "documents[0].payload.fields[0].key",
-                    ""});
+// The same in a collection of vectors of 2 dimensions that clients bring.
+void AddVectors(Cases* cases, const std::string& method, const std::string& before) {
+  const auto add = [&](const std::string& vector, const std::string& path) {
+    cases->push_back({method, {before + " documents { id: \"d\" " + vector + " }"}, "documents[0].vector" + path, ""});
+  };
+  add("", ".values");
+  add("vector { values: 1 }", "");
+  add("vector { values: 0 values: 0 }", "");  // Has no direction.
+  add("vector { values: 1 values: nan }", ".values[1]");
+  add("vector { packed: \"abcdefg\" encoding: PACKED_FLOAT32 }", ".packed");
+  add("vector { values: 1 values: 1 encoding: 99 }", ".encoding");
+  add("vector { packed: \"ab\" encoding: INT8 }", ".scale");
 }
 
 void AddGate(Cases* cases, const std::string& method, const std::string& more) {
@@ -85,7 +99,6 @@ void AddSearch(Cases* cases, const std::string& method, const std::string& open,
   const auto vector = [&](const std::string& body, const std::string& path) {
     add("vector { " + revision + "vector { " + body + " } }", "vector.vector." + path);
   };
-  add("vector { vector { values: 1 } }", "vector.model_revision");
   add("vector { model_revision: \"models/m\" vector { values: 1 } }", "vector.model_revision");
   vector("", "values");
   vector("values: 1 values: nan", "values[1]");
@@ -249,6 +262,13 @@ void AddCollections(Cases* cases) {
                     ""});
   cases->push_back({service + "CreateCollection", {"request_id: " + Quoted(65)}, "request_id", ""});
   AddGate(cases, service + "CreateCollection", "");
+  for (const char* bad : {"", "dimensions: -1", "dimensions: 65537"}) {
+    cases->push_back(
+        {service + "CreateCollection", {std::string("external { ") + bad + " }"}, "external.dimensions", ""});
+  }
+  cases->push_back({service + "CreateCollection", {"external { dimensions: 2 metric: 9 }"}, "external.metric", ""});
+  cases->push_back(
+      {service + "CreateCollection", {"external { dimensions: 2 } gate { min_ndcg: 0.5 }"}, "gate.min_ndcg", ""});
   for (const char* method : {"GetCollection", "DeleteCollection", "GetEvaluationSet", "DeleteEvaluationSet"}) {
     AddName(cases, service + method, "name");
   }
@@ -274,8 +294,10 @@ void AddCollections(Cases* cases) {
   cases->push_back({upsert, {in_c}, "documents", ""});
   cases->push_back({upsert, {in_c + document + document}, "documents[1].id", ""});
   cases->push_back({upsert, {in_c + document + "request_id: " + Quoted(65)}, "request_id", ""});
+  const std::string in_e = "collection: \"collections/e\" ", open = "documents { id: \"d\" text: \"t\" ";
   AddDocument(cases, upsert, in_c, "documents[0]");
-  AddPayloadBytes(cases, upsert, in_c);
+  AddVectors(cases, upsert, in_e);
+  AddPayload(cases, upsert, in_c + open, "}", "documents[0]");
   const std::string first = in_c + "sequence: 1 ";
   AddName(cases, import, "collection", "sequence: 1 " + document);
   cases->push_back({import, {first + document, in_c + "sequence: 2 " + document}, "collection", ""});
@@ -284,7 +306,8 @@ void AddCollections(Cases* cases) {
   cases->push_back({import, {first + document, "sequence: 1 " + document}, "sequence", ""});
   cases->push_back({import, {first}, "documents", ""});
   AddDocument(cases, import, first, "documents[0]");
-  AddPayloadBytes(cases, import, first);
+  AddVectors(cases, import, in_e + "sequence: 1 ");
+  AddPayload(cases, import, first + open, "}", "documents[0]");
   AddName(cases, service + "GetDocument", "collection", "id: \"a\"");
   cases->push_back({service + "GetDocument", {in_c}, "id", ""});
   cases->push_back({service + "GetDocument", {in_c + "id: " + Quoted(257)}, "id", ""});
@@ -296,9 +319,20 @@ void AddCollections(Cases* cases) {
   AddName(cases, service + "DeleteDocuments", "collection", "ids: \"a\"");
   cases->push_back({service + "DeleteDocuments", {in_c}, "ids", ""});
   cases->push_back({service + "DeleteDocuments", {in_c + "ids: \"a\" ids: \"\""}, "ids[1]", ""});
+  const std::string payloads = service + "UpdatePayloads", update_a = "updates { id: \"a\" payload { } } ";
+  const std::string in_mode = in_c + "mode: MERGE ";
+  AddName(cases, payloads, "collection", "mode: MERGE " + update_a);
+  cases->push_back({payloads, {in_mode}, "updates", ""});
+  cases->push_back({payloads, {in_c + update_a}, "mode", ""});
+  cases->push_back({payloads, {in_c + "mode: 9 " + update_a}, "mode", ""});
+  cases->push_back({payloads, {in_mode + "updates { id: \"\" }"}, "updates[0].id", ""});
+  cases->push_back({payloads, {in_mode + update_a + update_a}, "updates[1].id", ""});
+  cases->push_back({payloads, {in_mode + update_a + "request_id: " + Quoted(65)}, "request_id", ""});
+  AddPayload(cases, payloads, in_mode + "updates { id: \"a\" ", "}", "updates[0]");
   const std::string set = service + "CreateEvaluationSet",
                     query = "queries { text: \"q\" judgements { document: \"a\" grade: 1 } } ";
   AddName(cases, set, "collection", query);
+  cases->push_back({set, {in_e + query}, "collection", ""});
   cases->push_back({set, {in_c + query + "evaluation_set_id: \"Upper\""}, "evaluation_set_id", ""});
   cases->push_back({set, {in_c + query + "request_id: " + Quoted(65)}, "request_id", ""});
   cases->push_back({set, {in_c}, "queries", ""});
@@ -441,6 +475,7 @@ std::vector<AnyValue> AnyValueIsLegal() {
   for (const char* search : {"Search:", "BatchSearch:searches."}) {
     fields.push_back({std::string("SearchService/") + search + "exact", "every kind of index can be scanned, or is"});
   }
+  fields.push_back({"CollectionService/UpdatePayloads:updates.payload.fields.value.bool_value", reason});
   return fields;
 }
 

@@ -142,6 +142,7 @@ class BadInputTest : public testing::Test {
     MustSend("DatasetService/CreateDataset", {"dataset_id: \"d\""});
     MustSend("DatasetService/CreateDataset", {"dataset_id: \"other\""});
     MustSend("CollectionService/CreateCollection", {"collection_id: \"c\""});
+    MustSend("CollectionService/CreateCollection", {"collection_id: \"e\" external { dimensions: 2 }"});
     MustSend("ModelService/ImportModel", {"header { model_id: \"m\" revision_id: \"r\" directory: \"tiny\" }"});
     const std::string used = "request_id: \"used\" ";  // Other content under it is a bad input.
     const std::string pairs = "examples { pair { anchor: \"x\" positives: \"p\" } } ";

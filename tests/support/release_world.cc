@@ -93,12 +93,14 @@ std::filesystem::path ReleaseWorld::ReleasePath(std::string_view release) const 
   return ReleaseDirectory(CollectionDirectory(directory_, kTenant, kCollection), release).path();
 }
 
-void ReleaseWorld::CreateCollection(absl::Duration rollback_window, std::vector<FilterableField> fields) {
+void ReleaseWorld::CreateCollection(absl::Duration rollback_window, std::vector<FilterableField> fields,
+                                    const std::optional<ExternalVectors>& external) {
   CollectionRecord record;
   record.tenant = kTenant;
   record.id = kCollection;
   record.rollback_window = rollback_window;
   record.fields = std::move(fields);
+  record.external = external;
   Value(collections_->Create(record, nullptr));
 }
 
@@ -141,7 +143,7 @@ absl::StatusOr<ReleaseRecord> ReleaseWorld::CreateRelease(const std::string& id,
   record.tenant = kTenant;
   record.collection = kCollection;
   record.id = id;
-  record.model = "m";
+  record.model = revision.empty() ? "" : "m";
   record.revision = revision;
   record.index.kind = kind;
   return collections_->CreateRelease(record, nullptr);
@@ -171,8 +173,7 @@ ReleaseRecord ReleaseWorld::WaitState(const std::string& id, ReleaseState state)
 absl::StatusOr<PromotionResult> ReleaseWorld::Promote(const std::string& id, const std::string& override_reason,
                                                       std::optional<int64_t> etag, absl::Duration patience) {
   return collections_->Promote(kTenant, kCollection, id, etag, {.reason = override_reason, .by = "the tests"},
-                               {.deadline = absl::Now() + patience},
-                               nullptr);
+                               {.deadline = absl::Now() + patience}, nullptr);
 }
 
 void ReleaseWorld::GoLive(const std::string& id, const std::string& revision, IndexKind kind) {

@@ -40,7 +40,8 @@ class ReleaseWorld {
   void Close();
   void Open();
 
-  void CreateCollection(absl::Duration rollback_window = absl::Hours(1), std::vector<FilterableField> fields = {});
+  void CreateCollection(absl::Duration rollback_window = absl::Hours(1), std::vector<FilterableField> fields = {},
+                        const std::optional<ExternalVectors>& external = std::nullopt);
   void SetGate(const GatePolicy& gate);
   // Queries "w<i>" with document "d<i>" as their answer.
   void CreateEvaluationSet(const std::string& id, int queries);

@@ -87,6 +87,30 @@ TEST(RecordsTest, DocumentsCarryTheirPayload) {
               HasSubstr("payload: must be a JSON object"));
 }
 
+TEST(RecordsTest, ADocumentMayBringItsVectorWithOrWithoutAText) {
+  absl::StatusOr<v1::Document> document = ParseDocument(R"({"id": "d", "vector": [0.5, -2]})", RecordFormat::kJsonl);
+  ASSERT_TRUE(document.ok()) << document.status();
+  EXPECT_EQ(document->text(), "");
+  EXPECT_EQ(document->vector().encoding(), v1::PACKED_FLOAT32);
+  const float values[] = {0.5F, -2.0F};
+  EXPECT_EQ(document->vector().packed(), std::string(reinterpret_cast<const char*>(values), sizeof(values)));
+  document = ParseDocument(R"({"id": "d", "text": "t", "title": "T", "vector": [1]})", RecordFormat::kJsonl);
+  EXPECT_EQ(document->text(), "T t");
+  EXPECT_THAT(Refusal(ParseDocument(R"({"id": "d", "vector": ["1"]})", RecordFormat::kJsonl).status()),
+              HasSubstr("vector"));
+  EXPECT_THAT(Refusal(ParseDocument(R"({"id": "d"})", RecordFormat::kJsonl).status()), HasSubstr("text"));
+}
+
+TEST(RecordsTest, APayloadUpdateNamesAnIdAndAnObject) {
+  const auto update = ParsePayloadUpdate(R"({"id": "d", "payload": {"n": 3, "old": null}})");
+  ASSERT_TRUE(update.ok()) << update.status();
+  EXPECT_EQ(update->id(), "d");
+  EXPECT_EQ(update->payload().fields().at("n").number_value(), 3);
+  EXPECT_TRUE(update->payload().fields().at("old").has_null_value());
+  EXPECT_FALSE(ParsePayloadUpdate(R"({"id": "d"})").ok());
+  EXPECT_FALSE(ParsePayloadUpdate(R"({"payload": {}})").ok());
+}
+
 TEST(RecordsTest, BeirCorpusLinesAreDocuments) {
   absl::StatusOr<v1::Document> document =
       ParseDocument(R"({"_id": "d1", "title": "Disk", "text": "Shows free space."})", RecordFormat::kJsonl);

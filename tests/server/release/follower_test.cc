@@ -8,8 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
-#include "tests/support/release_world.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/server/release/follower_fixture.h"
 
 namespace tandem {
 namespace {
@@ -17,68 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
-
-// Documents and an encoder of a world that is closed to the room: nothing follows but what the test opens.
-class FollowerTest : public testing::Test {
- protected:
-  FollowerTest() {
-    world_.CreateCollection();
-    options_.data_directory = data_.path();
-    record_.tenant = test::kTenant;
-    record_.collection = test::kCollection;
-    record_.id = "r";
-    record_.model = "m";
-    record_.revision = "a";
-    record_.contract = world_.meta().GetModelRevision(test::kTenant, "m", "a")->contract;
-    encoder_ = *world_.models().Get(ModelRevisionDirectory(data_.path(), test::kTenant, "m", "a"));
-    documents_ = world_.documents();
-  }
-
-  absl::StatusOr<std::unique_ptr<Follower>> TryOpen(bool building = false) {
-    return Follower::Open(options_, record_, collection_directory_, encoder_, documents_, &world_.queue(), building);
-  }
-  std::unique_ptr<Follower> Open(bool building = false) {
-    auto follower = TryOpen(building);
-    EXPECT_TRUE(follower.ok()) << follower.status();
-    return *std::move(follower);
-  }
-  void Follow(Follower& follower) {
-    while (follower.cursor() < documents_->head() || !follower.caught_up()) {
-      const absl::Status status = follower.Step(documents_->head(), StepSize::kLong);
-      ASSERT_TRUE(status.ok()) << status;
-    }
-  }
-  void Seal(Follower& follower) {
-    ASSERT_TRUE(follower.WriteSealed().ok());
-    ASSERT_TRUE(follower.AdoptSealed().ok());
-  }
-  // The labels that the index can find.
-  std::vector<int64_t> Labels(const Follower& follower) {
-    const auto snapshot = follower.release()->index->snapshot();
-    std::vector<int64_t> labels;
-    for (int64_t label = 0; label <= documents_->head(); ++label) {
-      if (snapshot->Vector(label)) labels.push_back(label);
-    }
-    EXPECT_EQ(snapshot->size(), static_cast<int64_t>(labels.size()));
-    return labels;
-  }
-  void ExpectExact(const Follower& follower) {
-    for (const char* query : {"w0", "w3", "w1 w2"}) {
-      EXPECT_EQ(oracle_.Check(test::Ask(world_, *follower.release(), query)), "");
-    }
-  }
-  ReleaseDirectory Directory() const { return ReleaseDirectory(collection_directory_, "r"); }
-
-  test::TemporaryDirectory data_;
-  const std::filesystem::path collection_directory_ =
-      CollectionDirectory(data_.path(), test::kTenant, test::kCollection);
-  test::ReleaseWorld world_{data_.path(), {}};
-  test::Oracle oracle_{&world_};
-  ReleaseOptions options_;
-  ReleaseRecord record_;
-  std::shared_ptr<const Encoder> encoder_;
-  std::shared_ptr<DocumentStore> documents_;
-};
 
 TEST_F(FollowerTest, FollowsWritesReplacementsAndDeletions) {
   world_.Put({{"a", "w1"}, {"b", "w2"}, {"c", "w3"}});  // 1, 2, 3
@@ -151,6 +88,62 @@ TEST_F(FollowerTest, OpenShowsWhatWasStoredButNotYetVisibleWithoutEmbeddingIt) {
   EXPECT_THAT(Labels(*follower), ElementsAre(2, 3));
   EXPECT_NEAR(std::abs((*follower->release()->index->snapshot()->Vector(3))[0]), 0.25, 1e-6)
       << "the stored vector, of length 1, as it was";
+}
+
+// The world's queue is not asked at all: it is not even there.
+TEST_F(FollowerTest, AVersionWithTheSameTextTakesOverTheVector) {
+  world_.PutMany(0, 300);
+  auto follower = Open();
+  Follow(*follower);
+  EXPECT_EQ(follower->Progress().documents_taken_over, 0);
+  Seal(*follower);
+  follower.reset();
+  world_.PutMany(0, 200);  // 301..500 with the texts of 1..200
+  world_.PutMany(0, 150);  // Twice, so that some have the text of one that is never seen.
+  world_.Delete({"d299"});
+  follower = *Follower::Open(options_, record_, collection_directory_, encoder_, documents_, /*queue=*/nullptr, others_,
+                             /*building=*/false);
+  Follow(*follower);
+  EXPECT_EQ(follower->Progress().documents_taken_over, 200);
+  EXPECT_EQ(follower->release()->index->snapshot()->size(), 299);
+  ExpectExact(*follower);
+  follower = Open();  // What was taken over is stored.
+  ExpectExact(*follower);
+}
+
+TEST_F(FollowerTest, OnlyNewTextsAmongManyAreEmbedded) {
+  world_.PutMany(0, 300);
+  auto follower = Open();
+  Follow(*follower);
+  for (int i = 0; i < 300; ++i) world_.Put({{Concat("d", i), i % 50 == 0 ? Concat("w", 400 + i) : Concat("w", i)}});
+  world_.Put({{"d7", "w900"}});
+  world_.Put({{"d7", "w7"}});  // Not the text of the version before.
+  Follow(*follower);
+  EXPECT_EQ(follower->Progress().documents_taken_over, 294);
+  ExpectExact(*follower);
+}
+
+TEST_F(FollowerTest, ABuildTakesTheVectorsOfAnotherReleaseOfItsRevision) {
+  for (int i = 0; i < 3; ++i) world_.PutMany(0, 200);
+  auto donor = Open();
+  Follow(*donor);
+  donor->WriteSealed().IgnoreError();
+  record_.id = "other";
+  record_.index.kind = IndexKind::kHnsw;
+  others_ = [&] { return KnownVectors::Snapshots{donor->release()->index->snapshot()}; };
+  auto built = *Follower::Open(options_, record_, collection_directory_, encoder_, documents_, /*queue=*/nullptr,
+                               others_, /*building=*/true);
+  Follow(*built);
+  EXPECT_EQ(built->Progress().documents_done, 200);
+  EXPECT_EQ(built->Progress().documents_taken_over, 200);
+  ExpectExact(*built);
+  built.reset();
+  world_.PutMany(200, 10);  // The other one has not seen these.
+  auto again = Open();
+  Follow(*again);
+  EXPECT_EQ(again->Progress().documents_taken_over, 0);
+  EXPECT_EQ(again->release()->index->snapshot()->size(), 210);
+  ExpectExact(*again);
 }
 
 TEST_F(FollowerTest, TombstonesSinceTheSealAreThereAfterReopening) {

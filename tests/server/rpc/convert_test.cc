@@ -109,13 +109,13 @@ TEST(ConvertTest, APayloadComesBackAndHasALimit) {
   auto document = Parse<v1::Document>(
       "id: 'd' text: 't' payload { fields { key: 'k' value { list_value { values { number_value: 1.5 } values { "
       "bool_value: true } values { null_value: NULL_VALUE } values { string_value: '\\303\\244\\000' } } } } }");
-  const auto input = FromProto(document);
+  const auto input = FromProto(document, std::nullopt);
   ASSERT_TRUE(input.ok());
   v1::Document again;
   ToProto(DocumentVersion{.id = input->id, .text = input->text, .payload_json = input->payload_json}, &again);
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(document, again)) << again.DebugString();
   (*document.mutable_payload()->mutable_fields())["big"].set_string_value(std::string(70'000, 'x'));
-  EXPECT_EQ(FieldPath(FromProto(document).status()), "payload");
+  EXPECT_EQ(FieldPath(FromProto(document, std::nullopt).status()), "payload");
 }
 
 TEST(ConvertTest, TrainingOptionsThatAreNotSetKeepTheirDefaults) {

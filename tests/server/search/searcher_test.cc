@@ -68,6 +68,30 @@ class SearcherTest : public testing::Test {
   int64_t head_ = 0;
 };
 
+TEST_F(SearcherTest, WhereClientsBringVectorsOnlyTheyAndDocumentsFindAnything) {
+  world_.Close();
+  test::TemporaryDirectory data;
+  test::ReleaseWorld world(data.path(), {});
+  world.CreateCollection(absl::Hours(1), {}, ExternalVectors{2, MetricKind::kCosine});
+  ASSERT_TRUE(world.documents()
+                  ->Upsert({{"east", "", "{}", {1, 0}}, {"north", "", "{}", {0, 1}}, {"north-east", "", "{}", {2, 2}}})
+                  .ok());
+  world.GoLive("r1", "");
+  Searcher searcher(&world.collections(), &world.queue());
+  const auto ask = [&](const SearchQuery& query) { return searcher.Search(kTenant, kCollection, {query}, {}); };
+  const auto found = ask({.query = VectorQuery{{3, 1}, "", ""}});
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_THAT(Ids(found->answers[0]), testing::ElementsAre("east", "north-east", "north"));
+  EXPECT_THAT(Ids(ask(Documents({"north"}))->answers[0]), testing::ElementsAre("north-east", "east"));
+  EXPECT_EQ(FieldPath(ask(Text("north")).status()), "text");
+  EXPECT_EQ(FieldPath(ask({.query = VectorQuery{{3, 1}, "m", "a"}}).status()), "vector.model_revision");
+  EXPECT_EQ(FieldPath(ask({.query = VectorQuery{{3, 1, 2}, "", ""}}).status()), "vector.vector");
+}
+
+TEST_F(SearcherTest, AVectorOfNoRevisionMeansNothingToAnEncoder) {
+  EXPECT_EQ(FieldPath(Ask({{.query = VectorQuery{VectorOf("d1"), "", ""}}}).status()), "vector.model_revision");
+}
+
 TEST_F(SearcherTest, TextFindsItsDocumentAndNamesReleaseAndCommit) {
   const auto answers = Ask({Text("w7")});
   ASSERT_TRUE(answers.ok()) << answers.status();

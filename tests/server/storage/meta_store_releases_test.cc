@@ -70,6 +70,29 @@ TEST_F(MetaStoreReleasesTest, PromotionMovesBothPointersAndRetiresTheOldPrevious
   EXPECT_TRUE(store_->GetRelease("t", "c", "c")->promote_time.has_value());
 }
 
+TEST_F(MetaStoreReleasesTest, AnExternalCollectionSaysWhatItsVectorsAreAndItsReleasesNameNoModel) {
+  CollectionRecord collection;
+  collection.tenant = "t";
+  collection.id = "external";
+  collection.external = {.dimensions = 384, .metric = MetricKind::kInnerProduct};
+  ASSERT_TRUE(store_->CreateCollection(collection, nullptr).ok());
+  ReleaseRecord release = Make("a");
+  release.collection = "external";
+  release.model = release.revision = "";
+  release.contract = {.dimensions = 384, .metric = MetricKind::kInnerProduct};
+  ASSERT_TRUE(store_->CreateRelease(release, nullptr).ok());
+  Reopen();
+  const CollectionRecord stored = store_->GetCollection("t", "external").value();
+  ASSERT_TRUE(stored.external.has_value());
+  EXPECT_EQ(stored.external->dimensions, 384);
+  EXPECT_EQ(stored.external->metric, MetricKind::kInnerProduct);
+  EXPECT_FALSE(store_->GetCollection("t", "c")->external.has_value());
+  const auto read = store_->GetRelease("t", "external", "a");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->external());
+  EXPECT_EQ(read->contract, release.contract);
+}
+
 TEST_F(MetaStoreReleasesTest, RollingBackIsPromotingThePreviousOne) {
   for (const char* id : {"a", "b"}) AddReady(id);
   ASSERT_TRUE(Promote("a").ok() && Promote("b").ok());
@@ -239,7 +262,9 @@ TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
         "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
         "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
         "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"
-        "ALTER TABLE collections DROP COLUMN keyword_index; PRAGMA user_version = 1");
+        "ALTER TABLE collections DROP COLUMN keyword_index;"
+        "ALTER TABLE collections DROP COLUMN external_dimensions;"
+        "ALTER TABLE collections DROP COLUMN external_metric; PRAGMA user_version = 1");
   }
   Reopen();
   EXPECT_EQ(StateOf("a"), ReleaseState::kReady);

@@ -168,7 +168,9 @@ TEST_F(MetaStoreTest, ADatabaseOfTheFormatBeforeKeepsItsExamplesAndJobs) {
         "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
         "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
         "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"
-        "ALTER TABLE collections DROP COLUMN keyword_index; PRAGMA user_version = 2");
+        "ALTER TABLE collections DROP COLUMN keyword_index;"
+        "ALTER TABLE collections DROP COLUMN external_dimensions;"
+        "ALTER TABLE collections DROP COLUMN external_metric; PRAGMA user_version = 2");
   }
   Reopen();
   EXPECT_EQ(store_->ReadExamples("t", "d", 0, 9, 9, 1 << 20)->at(0).example.anchor, "a");
