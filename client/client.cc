@@ -14,6 +14,7 @@ Client::Client(const std::shared_ptr<const Connection>& connection)
       collections(connection),
       releases(connection),
       search(connection),
+      snapshots(connection),
       embeddings(connection),
       server(connection) {}
 

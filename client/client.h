@@ -22,6 +22,7 @@
 #include "client/models.h"
 #include "client/releases.h"
 #include "client/search.h"
+#include "client/snapshots.h"
 
 namespace tandem {
 
@@ -36,6 +37,7 @@ class Client {
   Collections collections;
   Releases releases;
   Search search;
+  Snapshots snapshots;
   Embeddings embeddings;
   Server server;
 

@@ -30,6 +30,7 @@ absl::StatusOr<std::string> Child(absl::string_view what, absl::string_view name
 std::string DatasetName(absl::string_view dataset) { return Prefixed("datasets/", dataset); }
 std::string CollectionName(absl::string_view collection) { return Prefixed("collections/", collection); }
 std::string JobName(absl::string_view job) { return Prefixed("jobs/", job); }
+std::string SnapshotName(absl::string_view snapshot) { return Prefixed("snapshots/", snapshot); }
 std::string ModelName(absl::string_view model) { return Prefixed("models/", model); }
 
 std::string ModelOrRevisionName(absl::string_view model) {

@@ -12,6 +12,7 @@ namespace tandem {
 std::string DatasetName(absl::string_view dataset);        // "pairs" -> "datasets/pairs"
 std::string CollectionName(absl::string_view collection);  // "docs" -> "collections/docs"
 std::string JobName(absl::string_view job);                // "j1" -> "jobs/j1"
+std::string SnapshotName(absl::string_view snapshot);      // "s1" -> "snapshots/s1"
 std::string ModelName(absl::string_view model);            // "mini" -> "models/mini"
 
 // "mini/r1" -> "models/mini/revisions/r1"; "mini" -> "models/mini", which stands for its newest revision.

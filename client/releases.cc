@@ -105,6 +105,21 @@ absl::StatusOr<v1::PromoteReleaseResponse> Releases::Promote(v1::PromoteReleaseR
   return connection_->Call(*stub_, &Stub::PromoteRelease, std::move(request), deadline);
 }
 
+absl::StatusOr<v1::Job> Releases::Compare(v1::CompareReleasesRequest request) const {
+  absl::StatusOr<std::string> first = ReleaseName(request.first());
+  if (!first.ok()) return first.status();
+  absl::StatusOr<std::string> second = ReleaseName(request.second());
+  if (!second.ok()) return second.status();
+  request.set_first(*std::move(first));
+  request.set_second(*std::move(second));
+  if (!request.evaluation_set().empty()) {
+    absl::StatusOr<std::string> set = EvaluationSetName(request.evaluation_set());
+    if (!set.ok()) return set.status();
+    request.set_evaluation_set(*std::move(set));
+  }
+  return connection_->Call(*stub_, &Stub::CompareReleases, std::move(request));
+}
+
 absl::Status Releases::ExportIndex(absl::string_view release, const std::string& directory,
                                    const OnTransfer& on_transfer) const {
   absl::StatusOr<std::string> name = ReleaseName(release);

@@ -36,6 +36,10 @@ class Releases {
   absl::StatusOr<v1::PromoteReleaseResponse> Promote(v1::PromoteReleaseRequest request,
                                                      absl::Duration deadline = absl::Minutes(10)) const;
 
+  // Starts a job that compares two releases of a collection, query by query; names in the request may be short. Its
+  // result is in Job.comparison.
+  absl::StatusOr<v1::Job> Compare(v1::CompareReleasesRequest request) const;
+
   // Writes index.faiss and ids.txt into the new directory `directory`.
   absl::Status ExportIndex(absl::string_view release, const std::string& directory,
                            const OnTransfer& on_transfer = {}) const;

@@ -19,6 +19,11 @@ absl::StatusOr<v1::BatchSearchResponse> Search::QueryBatch(v1::BatchSearchReques
   return connection_->Call(*stub_, &v1::SearchService::Stub::BatchSearch, std::move(request));
 }
 
+// Repeating it is no harm: the same judgement counts once.
+absl::Status Search::SendFeedback(const v1::SendFeedbackRequest& request) const {
+  return connection_->Call(*stub_, &v1::SearchService::Stub::SendFeedback, request).status();
+}
+
 Embeddings::Embeddings(std::shared_ptr<const Connection> connection)
     : connection_(std::move(connection)), stub_(v1::EmbeddingService::NewStub(connection_->channel())) {}
 

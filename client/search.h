@@ -21,6 +21,8 @@ class Search {
   absl::StatusOr<v1::SearchResponse> Query(v1::SearchRequest request) const;
   // One release and one commit for all of them.
   absl::StatusOr<v1::BatchSearchResponse> QueryBatch(v1::BatchSearchRequest request) const;
+  // What a user said of a hit. NOT_FOUND when the search is not in the server's log any more.
+  absl::Status SendFeedback(const v1::SendFeedbackRequest& request) const;
 
  private:
   std::shared_ptr<const Connection> connection_;

@@ -87,7 +87,7 @@ install_debian_packages() {
     ca-certificates g++ cmake ninja-build ccache pkg-config git unzip python3 \
     libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev \
     libsqlite3-dev libsqlitecpp-dev nlohmann-json3-dev libspdlog-dev libfmt-dev prometheus-cpp-dev libcli11-dev \
-    libroaring-dev libopenblas-dev libssl-dev libgtest-dev libgmock-dev
+    libroaring-dev libarchive-dev libopenblas-dev libssl-dev libgtest-dev libgmock-dev
   say "Debian packages are there"
 }
 

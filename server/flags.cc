@@ -54,6 +54,7 @@ ABSL_FLAG(std::string, listen, "127.0.0.1:7700", "address and port to listen on;
 ABSL_FLAG(std::string, port_file, "", "file that the bound address is written to once the server answers");
 ABSL_FLAG(std::string, data_dir, "tandem-data", "directory of everything that the server stores; made when not there");
 ABSL_FLAG(std::string, model_import_dir, "", "directory below which ImportModel may read; empty: files by stream only");
+ABSL_FLAG(std::string, snapshot_dir, "", "directory of snapshots; empty: snapshots/ in --data-dir");
 ABSL_FLAG(std::string, trainer_binary, "", "tandem-trainer; empty: the one beside tandemd");
 ABSL_FLAG(int32_t, threads, 0, "threads of one forward pass; 0: one per core");
 ABSL_FLAG(int32_t, trainer_threads, 0, "threads of the trainer, which runs at idle priority; 0: one per core");
@@ -70,16 +71,19 @@ ABSL_FLAG(
     "sealed part");
 ABSL_FLAG(int64_t, keep_versions, 10'000,
           "replaced and deleted documents of the newest so many commits of a collection stay on disk");
+ABSL_FLAG(absl::Duration, search_log_age, absl::Hours(7 * 24),
+          "how long a search of a collection with a feedback policy can be given feedback on");
+ABSL_FLAG(int64_t, search_log_size, 1'000'000, "searches that can be given feedback on; the oldest go first");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30), "how long calls may go on after SIGTERM");
 ABSL_FLAG(std::string, log_level, "info", "trace, debug, info, warning or error");
 
 namespace tandem {
 namespace {
 
-constexpr std::string_view kFlags[] = {"listen",         "port_file",        "data_dir",        "model_import_dir",
-                                       "trainer_binary", "threads",          "trainer_threads", "memory_budget",
-                                       "trainer_memory", "max_queued_calls", "max_lag",         "seal_fresh",
-                                       "keep_versions",  "drain_timeout",    "log_level"};
+constexpr std::string_view kFlags[] = {
+    "listen",        "port_file",       "data_dir",       "model_import_dir", "snapshot_dir",     "trainer_binary",
+    "threads",       "trainer_threads", "memory_budget",  "trainer_memory",   "max_queued_calls", "max_lag",
+    "seal_fresh",    "keep_versions",   "search_log_age", "search_log_size",  "drain_timeout",    "log_level"};
 
 // What else begins with TANDEM_: for deploy/setup.sh (DEPS, JOBS), the CLI, its completion and the tests; and what
 // Kubernetes sets in every pod beside a service that is called tandem.
@@ -163,10 +167,12 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
   RETURN_IF_ERROR(CheckFlag("max-lag", absl::GetFlag(FLAGS_max_lag), 1, INT64_MAX));
   RETURN_IF_ERROR(CheckFlag("seal-fresh", absl::GetFlag(FLAGS_seal_fresh), 1, INT64_MAX));
   RETURN_IF_ERROR(CheckFlag("keep-versions", absl::GetFlag(FLAGS_keep_versions), 0, INT64_MAX));
+  RETURN_IF_ERROR(CheckFlag("search-log-size", absl::GetFlag(FLAGS_search_log_size), 1, INT64_MAX));
   ServerFlags flags{.listen = absl::GetFlag(FLAGS_listen),
                     .port_file = absl::GetFlag(FLAGS_port_file),
                     .data_directory = absl::GetFlag(FLAGS_data_dir),
                     .model_import_directory = absl::GetFlag(FLAGS_model_import_dir),
+                    .snapshot_directory = absl::GetFlag(FLAGS_snapshot_dir),
                     .trainer_binary = absl::GetFlag(FLAGS_trainer_binary),
                     .threads = OrCores(absl::GetFlag(FLAGS_threads)),
                     .trainer_threads = OrCores(absl::GetFlag(FLAGS_trainer_threads)),
@@ -176,6 +182,8 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
                     .max_lag = absl::GetFlag(FLAGS_max_lag),
                     .seal_fresh = absl::GetFlag(FLAGS_seal_fresh),
                     .keep_versions = absl::GetFlag(FLAGS_keep_versions),
+                    .search_log_age = absl::GetFlag(FLAGS_search_log_age),
+                    .search_log_size = absl::GetFlag(FLAGS_search_log_size),
                     .drain_timeout = absl::GetFlag(FLAGS_drain_timeout),
                     .log_level = absl::GetFlag(FLAGS_log_level)};
   if (flags.memory_budget_bytes == 0) flags.memory_budget_bytes = HalfOfMemory();
@@ -185,6 +193,7 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
   }
   // Paths reach the trainer, which runs elsewhere.
   flags.data_directory = std::filesystem::absolute(flags.data_directory).lexically_normal();
+  if (flags.snapshot_directory.empty()) flags.snapshot_directory = flags.data_directory / "snapshots";
   return flags;
 }
 

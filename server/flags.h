@@ -15,6 +15,7 @@ struct ServerFlags {
   std::filesystem::path port_file;  // Empty: none.
   std::filesystem::path data_directory;
   std::filesystem::path model_import_directory;  // Empty: none.
+  std::filesystem::path snapshot_directory;
   std::filesystem::path trainer_binary;
   int threads = 0;
   int trainer_threads = 0;
@@ -24,6 +25,8 @@ struct ServerFlags {
   int64_t max_lag = 0;
   int64_t seal_fresh = 0;
   int64_t keep_versions = 0;
+  absl::Duration search_log_age;
+  int64_t search_log_size = 0;
   absl::Duration drain_timeout;
   std::string log_level;
 };

@@ -23,7 +23,9 @@
 #include "server/base/strings.h"
 #include "server/flags.h"
 #include "server/jobs/analysis_job.h"
+#include "server/jobs/comparison_job.h"
 #include "server/jobs/mining_job.h"
+#include "server/jobs/snapshot_job.h"
 #include "server/rpc/model_upload.h"
 #include "server/rpc/rpc_server.h"
 #include "spdlog/spdlog.h"
@@ -91,7 +93,10 @@ struct Server {
   std::unique_ptr<ModelCache> models;
   std::unique_ptr<EmbeddingQueue> embeddings;
   std::unique_ptr<Collections> collections;
+  std::unique_ptr<Snapshots> snapshots;
   std::unique_ptr<TrainingJobs> jobs;
+  std::unique_ptr<SearchLog> search_log;
+  std::unique_ptr<Feedback> feedback;
   std::unique_ptr<Searcher> searcher;
   std::unique_ptr<RpcServer> rpc;
 };
@@ -100,6 +105,8 @@ Rooms MakeRooms(const Server& server, const ServerFlags& flags, absl::Time start
   return Rooms{.meta = server.meta.get(),
                .jobs = server.jobs.get(),
                .collections = server.collections.get(),
+               .feedback = server.feedback.get(),
+               .snapshots = server.snapshots.get(),
                .searcher = server.searcher.get(),
                .embeddings = server.embeddings.get(),
                .models = server.models.get(),
@@ -117,7 +124,11 @@ Rooms MakeRooms(const Server& server, const ServerFlags& flags, absl::Time start
 ServerJobBodies MakeBodies(const ServerFlags& flags, const Server& server) {
   return {.mine_negatives = MiningBody(
               {.meta = server.meta.get(), .collections = server.collections.get(), .queue = server.embeddings.get()}),
-          .analyze_dataset = AnalysisBody(flags.data_directory, server.meta.get())};
+          .analyze_dataset = AnalysisBody(flags.data_directory, server.meta.get()),
+          .compare_releases = ComparisonBody(
+              {.meta = server.meta.get(), .collections = server.collections.get(), .queue = server.embeddings.get()}),
+          .create_snapshot = CreateSnapshotBody(server.snapshots.get()),
+          .restore_snapshot = RestoreSnapshotBody(server.snapshots.get())};
 }
 
 // Opens and recovers; the server answers when this returns.
@@ -138,6 +149,10 @@ absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* serv
   server->collections = std::make_unique<Collections>(release_options, server->meta.get(), server->models.get(),
                                                       server->embeddings.get(), server->memory.get());
   RETURN_IF_ERROR(server->collections->Start());
+  server->snapshots = std::make_unique<Snapshots>(
+      SnapshotOptions{.directory = flags.snapshot_directory, .data_directory = flags.data_directory},
+      server->meta.get(), server->collections.get());
+  RETURN_IF_ERROR(server->snapshots->Start());
   TrainingJobsOptions job_options;
   job_options.data_directory = flags.data_directory;
   job_options.trainer_binary = flags.trainer_binary;
@@ -145,6 +160,13 @@ absl::Status Start(const ServerFlags& flags, absl::Time start_time, Server* serv
   job_options.trainer_memory_bytes = flags.trainer_memory_bytes;
   server->jobs = std::make_unique<TrainingJobs>(job_options, server->meta.get(), MakeBodies(flags, *server));
   RETURN_IF_ERROR(server->jobs->Start());
+  const SearchLogOptions log_options{.max_age = flags.search_log_age, .max_searches = flags.search_log_size};
+  ASSIGN_OR_RETURN(server->search_log, SearchLog::Open(flags.data_directory / "search_log.db", log_options));
+  server->feedback = std::make_unique<Feedback>(Feedback::Rooms{.meta = server->meta.get(),
+                                                                .collections = server->collections.get(),
+                                                                .jobs = server->jobs.get(),
+                                                                .log = server->search_log.get()});
+  RETURN_IF_ERROR(server->feedback->Start());
   server->searcher = std::make_unique<Searcher>(server->collections.get(), server->embeddings.get());
 
   RpcServerOptions rpc_options;
@@ -166,6 +188,7 @@ void Stop(const ServerFlags& flags, Server* server) {
   }).detach();
   server->rpc->Drain(flags.drain_timeout);
   server->rpc.reset();
+  server->feedback->Shutdown();
   server->jobs->Shutdown();
 }
 

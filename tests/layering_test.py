@@ -18,7 +18,8 @@ BUILT_ON = {
     "server/encoder": {"server/base"},
     "server/training": {"server/base", "server/encoder", "index"},
     "server/release": {"server/base", "server/encoder", "server/storage", "index"},
-    "server/jobs": {"server/analysis", "server/base", "server/release", "server/storage"},
+    "server/snapshot": {"server/base", "server/release", "server/storage"},
+    "server/jobs": {"server/analysis", "server/base", "server/release", "server/snapshot", "server/storage"},
     "server/search": {"server/base", "server/release"},
     "server/rpc": {"server/base", "server/jobs", "server/release", "server/search", "server/storage"},
     "client": set(),
@@ -44,6 +45,7 @@ LIBRARIES = {
                ("server/rpc", "client", "server/main.cc")),
     "SQLite": (re.compile(r"^(sqlite3(ext)?\.h$|SQLiteCpp/)"), ("server/storage",)),
     "FAISS": (re.compile(r"^faiss/"), ("index",)),
+    "libarchive": (re.compile(r"^archive(_entry)?\.h$"), ("server/snapshot",)),
 }
 FREE_TESTS = ("tests/support", "tests/e2e", "tests/bench", "tests/fuzz")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
@@ -173,6 +175,8 @@ SELF_CHECK = [
     ("server/encoder/b.cc", "#include <torch/torch.h>\n#  include <google/protobuf/message.h>\n", "never meet"),
     ("server/release/b.cc", "#include <faiss/Index.h>\n", "FAISS headers belong only in index"),
     ("server/jobs/b.cc", "#include <sqlite3.h>\n", "SQLite headers belong only in server/storage"),
+    ("server/jobs/c.cc", "#include <archive.h>\n", "libarchive headers belong only in server/snapshot"),
+    ("server/snapshot/a.cc", '#include "server/jobs/b.h"\n', "server/snapshot may include"),
     ("tests/server/base/a_test.cc", "#include <torch/torch.h>\n", "torch headers belong only in"),
     ("tests/server/encoder/a_test.cc", "#include <torch/torch.h>\n", None),
     ("tests/e2e/ok_test.cc", '#include "tandem/v1/search.grpc.pb.h"\n', None),

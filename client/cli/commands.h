@@ -15,8 +15,11 @@ void AddCollectionCommands(CLI::App& app, Session& session);
 void AddDocumentCommands(CLI::App& app, Session& session);
 void AddEvaluationCommands(CLI::App& app, Session& session);
 void AddReleaseCommands(CLI::App& app, Session& session);
+void AddReleaseJobCommands(CLI::App& release, Session& session);  // Below the noun.
 void AddReportCommands(CLI::App& app, Session& session);
+void AddSnapshotCommands(CLI::App& app, Session& session);
 void AddSearchCommand(CLI::App& app, Session& session);
+void AddFeedbackCommands(CLI::App& app, Session& session);
 void AddEmbeddingCommands(CLI::App& app, Session& session);
 void AddServerCommands(CLI::App& app, Session& session);
 

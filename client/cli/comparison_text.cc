@@ -1,12 +1,15 @@
 #include "client/cli/comparison_text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/format.h"
 #include "client/cli/table.h"
+#include "client/names.h"
 
 namespace tandem::cli {
 namespace {
@@ -39,6 +42,44 @@ std::string WhatFell(const v1::ValidationMetrics& metrics) {
       break;
   }
   return "";
+}
+
+constexpr int kShownQueries = 10;
+
+void AddReleaseRow(Table* table, const char* name, double first, double second, const v1::EstimatedFigure& difference) {
+  table->AddRow({name, FormatMetric(first), FormatMetric(second), SignedWithInterval(difference)});
+}
+
+std::string DescribeMetrics(const v1::ReleaseComparison& comparison) {
+  const v1::RetrievalMetrics& first = comparison.first().metrics();
+  const v1::RetrievalMetrics& second = comparison.second().metrics();
+  Table table({{"METRIC"},
+               {absl::StrCat("1: ", ShortName(comparison.first().release())), Table::kRight},
+               {absl::StrCat("2: ", ShortName(comparison.second().release())), Table::kRight},
+               {"2 - 1", Table::kRight}});
+  AddReleaseRow(&table, "nDCG@10", first.ndcg_at_10(), second.ndcg_at_10(), comparison.ndcg_difference());
+  AddReleaseRow(&table, "recall@10", first.recall_at_10(), second.recall_at_10(), comparison.recall_difference());
+  AddReleaseRow(&table, "MRR@10", first.mrr_at_10(), second.mrr_at_10(), comparison.mrr_difference());
+  return table.Render();
+}
+
+std::string FirstId(const google::protobuf::RepeatedPtrField<std::string>& ids) { return ids.empty() ? "" : ids[0]; }
+
+std::string DescribeQueries(const v1::ReleaseComparison& comparison) {
+  const bool judged = comparison.first().has_metrics();
+  std::vector<Table::Column> columns = {{"OVERLAP", Table::kRight}, {"ONLY IN 1"}, {"ONLY IN 2"}, {"QUERY"}};
+  if (judged) columns.insert(columns.begin(), {{"nDCG@10 1", Table::kRight}, {"2", Table::kRight}});
+  Table table(columns);
+  for (int i = 0; i < std::min(comparison.changed_size(), kShownQueries); ++i) {
+    const v1::ReleaseComparison::Query& query = comparison.changed(i);
+    std::vector<std::string> cells = {absl::StrFormat("%.2f", query.overlap()), FirstId(query.only_first()),
+                                      FirstId(query.only_second()), query.text()};
+    if (judged) {
+      cells.insert(cells.begin(), {FormatMetric(query.first_ndcg()), FormatMetric(query.second_ndcg())});
+    }
+    table.AddRow(std::move(cells));
+  }
+  return table.Render();
 }
 
 }  // namespace
@@ -98,6 +139,16 @@ std::string DescribeComparison(const v1::TrainingComparison& comparison) {
     fell.AddRow({FormatMetric(change.before()), FormatMetric(change.after()), change.text()});
   }
   return absl::StrCat(text, "\n", fell.Render());
+}
+
+std::string DescribeReleases(const v1::ReleaseComparison& comparison) {
+  std::string text = absl::StrFormat("%s at commit %d (1) and %s at commit %d (2) on %s queries: overlap@%d %.4f\n",
+                                     ShortName(comparison.first().release()), comparison.first().commit(),
+                                     ShortName(comparison.second().release()), comparison.second().commit(),
+                                     FormatCount(comparison.queries()), comparison.top_k(), comparison.overlap_at_k());
+  if (comparison.first().has_metrics()) text += DescribeMetrics(comparison);
+  if (comparison.changed().empty()) return text;
+  return absl::StrCat(text, "\n", DescribeQueries(comparison));
 }
 
 }  // namespace tandem::cli

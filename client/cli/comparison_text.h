@@ -1,9 +1,10 @@
 #pragma once
-// What a training did to its model, as text for people.
+// What a training did to its model, and how two releases differ, as text for people.
 
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "tandem/v1/comparison.pb.h"
 #include "tandem/v1/types.pb.h"
 
 namespace tandem::cli {
@@ -17,5 +18,9 @@ std::string ComparisonVerdict(const v1::TrainingComparison& comparison);
 
 // The verdict, a table of figures before and after with intervals and differences, and the examples that fell most.
 std::string DescribeComparison(const v1::TrainingComparison& comparison);
+
+// The metrics of both releases with the differences and their intervals, where the queries are judged; the overlap; and
+// the ten queries that changed most.
+std::string DescribeReleases(const v1::ReleaseComparison& comparison);
 
 }  // namespace tandem::cli

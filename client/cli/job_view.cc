@@ -20,7 +20,7 @@ namespace {
 class JobBar {
  public:
   JobBar(v1::Job::Kind kind, ProgressOutput output)
-      : bar_(std::move(output), LabelOf(kind), kind == v1::Job::TRAIN ? "steps" : "examples read"), outage_(&bar_) {}
+      : bar_(std::move(output), LabelOf(kind), UnitOf(kind)), outage_(&bar_) {}
 
   void Show(const v1::JobEvent& event) {
     outage_.Over();
@@ -60,8 +60,34 @@ class JobBar {
 
  private:
   static std::string LabelOf(v1::Job::Kind kind) {
-    if (kind == v1::Job::MINE_NEGATIVES) return "mining";
-    return kind == v1::Job::ANALYZE_DATASET ? "analysing" : "training";
+    switch (kind) {
+      case v1::Job::MINE_NEGATIVES:
+        return "mining";
+      case v1::Job::ANALYZE_DATASET:
+        return "analysing";
+      case v1::Job::COMPARE_RELEASES:
+        return "comparing";
+      case v1::Job::CREATE_SNAPSHOT:
+        return "copying";
+      case v1::Job::RESTORE_SNAPSHOT:
+        return "restoring";
+      default:
+        return "training";
+    }
+  }
+
+  static std::string UnitOf(v1::Job::Kind kind) {
+    switch (kind) {
+      case v1::Job::TRAIN:
+        return "steps";
+      case v1::Job::COMPARE_RELEASES:
+        return "queries";
+      case v1::Job::CREATE_SNAPSHOT:
+      case v1::Job::RESTORE_SNAPSHOT:
+        return "MiB";
+      default:
+        return "examples read";
+    }
   }
 
   static std::string ValidationLine(const v1::JobEvent::Validation& validation) {
@@ -120,8 +146,20 @@ std::string DescribeMining(const v1::MiningResult& mining) {
                                    FormatMetric(mining.mean_negative_score()))}});
 }
 
+std::string DescribeSnapshot(const v1::SnapshotResult& snapshot) {
+  return RenderFields({{"snapshot", ShortName(snapshot.snapshot())},
+                       {"collection", ShortName(snapshot.collection())},
+                       {"release", std::string(ShortId(snapshot.release()))},
+                       {"model", ShortName(snapshot.model_revision())},
+                       {"commit", FormatCount(snapshot.commit())},
+                       {"documents", FormatCount(snapshot.documents())},
+                       {"size", FormatBytes(snapshot.bytes())}});
+}
+
 std::string DescribeResult(const v1::Job& job) {
   if (job.has_mining()) return "\n" + DescribeMining(job.mining());
+  if (job.has_comparison()) return "\n" + DescribeReleases(job.comparison());
+  if (job.has_snapshot()) return "\n" + DescribeSnapshot(job.snapshot());
   return job.has_analysis() ? "\n" + DescribeAnalysis(job.analysis()) : "";
 }
 
@@ -151,6 +189,10 @@ std::string DescribeJob(const v1::Job& job) {
 
 std::string SummarizeResult(const v1::Job& job) {
   if (job.has_analysis()) return CountFindings(job.analysis());
+  if (job.has_comparison())
+    return absl::StrFormat("overlap@%d %.4f", job.comparison().top_k(), job.comparison().overlap_at_k());
+  if (job.has_snapshot())
+    return absl::StrCat(ShortName(job.snapshot().snapshot()), ", ", FormatBytes(job.snapshot().bytes()));
   if (job.has_mining())
     return absl::StrCat(FormatCount(job.mining().pairs()), " pairs in ", ShortName(job.mining().dataset()));
   return ShortName(job.model_revision());

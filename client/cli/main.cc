@@ -33,8 +33,10 @@ void AddCommands(CLI::App& app, Session& session) {
   AddDocumentCommands(app, session);
   AddEvaluationCommands(app, session);
   AddReleaseCommands(app, session);
+  AddSnapshotCommands(app, session);
   AddReportCommands(app, session);
   AddSearchCommand(app, session);
+  AddFeedbackCommands(app, session);
   AddEmbeddingCommands(app, session);
   // Last: commands inherit the footer that is there when they are added.
   app.footer(

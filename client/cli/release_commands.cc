@@ -307,6 +307,7 @@ void AddReleaseCommands(CLI::App& app, Session& session) {
   AddRollback(*release, session);
   AddSimple(*release, session, "cancel", "Stops a release that is being built", &Releases::Cancel);
   AddDelete(*release, session);
+  AddReleaseJobCommands(*release, session);
   AddExportIndex(*release, session);
 }
 

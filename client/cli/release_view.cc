@@ -19,6 +19,12 @@ std::string Figures(const v1::Evaluation& evaluation) {
                       FormatCount(metrics.queries()), " queries)");
 }
 
+std::string Describe(const v1::Calibration& calibration) {
+  return absl::StrFormat("relevance 0.5 at score %.4f, expected error %.4f (%d hits)",
+                         -calibration.intercept() / calibration.slope(), calibration.expected_error(),
+                         calibration.hits());
+}
+
 void AddEvaluation(Table* table, const std::string& who, const v1::Evaluation& evaluation) {
   const v1::RetrievalMetrics& metrics = evaluation.metrics();
   table->AddRow({who, FormatMetric(metrics.ndcg_at_10()), FormatMetric(metrics.recall_at_10()),
@@ -100,6 +106,7 @@ std::string DescribeRelease(const v1::Release& release) {
              {"commit", absl::StrCat(FormatCount(release.cursor()), " of ", FormatCount(release.target_commit()))},
              {"evaluation set", ShortName(evaluation.evaluation_set())},
              {"evaluation", evaluated ? Figures(evaluation) : ""},
+             {"calibration", release.has_calibration() ? Describe(release.calibration()) : ""},
              {"index recall@10", release.has_evaluation() ? FormatMetric(evaluation.index_recall_at_10()) : ""},
              {"gate", release.has_gate() ? DescribeVerdict(release.gate()) : ""},
              {"memory", release.index_bytes() > 0 ? FormatBytes(release.index_bytes()) : ""},

@@ -24,6 +24,7 @@ struct Options {
   bool by_keyword = false, hybrid = false;
   std::optional<int32_t> top_k, offset, ef_search, nprobe, rerank_factor;
   std::optional<float> min_score;
+  std::optional<double> min_relevance;
   std::optional<int64_t> min_commit;
   bool exact = false;
   bool ids_only = false;
@@ -76,6 +77,7 @@ v1::SearchRequest Settings(const Options& options) {
   if (options.rerank_factor) request.set_rerank_factor(*options.rerank_factor);
   if (options.exact) request.set_exact(true);
   if (options.min_score) request.set_min_score(*options.min_score);
+  if (options.min_relevance) request.set_min_relevance(*options.min_relevance);
   request.set_view(options.ids_only ? v1::SearchRequest::IDS : v1::SearchRequest::FULL);
   return request;
 }
@@ -194,6 +196,8 @@ void AddSearchCommand(CLI::App& app, Session& session) {
   command->add_option("--top-k", options->top_k, "Hits, 1 to 1000 [10]");
   command->add_option("--offset", options->offset, "Skip so many of the best hits");
   command->add_option("--min-score", options->min_score, "Leave out hits below it");
+  command->add_option("--min-relevance", options->min_relevance,
+                      "Of a text: leave out hits that are less probably relevant, 0 to 1; the release must be calibrated");
   command->add_option("--min-commit", options->min_commit, "Wait until this write is searchable");
   command->add_option("--ef-search", options->ef_search, "hnsw: candidates while searching");
   command->add_option("--nprobe", options->nprobe, "ivf-flat, ivf-pq: cells that are visited");

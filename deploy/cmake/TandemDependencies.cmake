@@ -32,6 +32,7 @@ find_package(prometheus-cpp CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(roaring CONFIG REQUIRED)
 find_package(SQLiteCpp CONFIG REQUIRED)
+find_package(LibArchive REQUIRED)
 
 find_library(tandem_openblas_library openblas REQUIRED)
 add_library(tandem_openblas INTERFACE IMPORTED GLOBAL)

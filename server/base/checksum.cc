@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "server/base/files.h"
+#include "server/base/status.h"
 #include "server/base/strings.h"
 
 namespace tandem {
@@ -61,7 +62,8 @@ uint32_t ExtendCrc32c(uint32_t crc, std::string_view bytes) {
   return ~ExtendByTable(~crc, bytes.data(), bytes.size());
 }
 
-absl::StatusOr<std::string> FileSha256(const std::filesystem::path& path) {
+absl::StatusOr<std::string> FileSha256(const std::filesystem::path& path,
+                                       const std::function<absl::Status(int64_t)>& proceed) {
   constexpr size_t kBlock = 1 << 20;
   std::ifstream file(path, std::ios::binary);
   if (!file) {
@@ -75,6 +77,7 @@ absl::StatusOr<std::string> FileSha256(const std::filesystem::path& path) {
   while (good && file) {
     file.read(block.data(), block.size());
     good = EVP_DigestUpdate(context.get(), block.data(), file.gcount()) == 1;
+    if (proceed) RETURN_IF_ERROR(proceed(file.gcount()));
   }
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;

@@ -61,7 +61,7 @@ absl::StatusOr<EmbeddingContract> ContractFromJson(const nlohmann::json& json) {
   ASSIGN_OR_RETURN(const int pooling, IntField(json, "pooling", 1, 4));
   ASSIGN_OR_RETURN(const nlohmann::json* normalize, Field(json, "normalize", &nlohmann::json::is_boolean));
   ASSIGN_OR_RETURN(contract.dimensions, IntField(json, "dimensions", 1, kMost));
-  ASSIGN_OR_RETURN(const int metric, IntField(json, "metric", 1, 2));
+  ASSIGN_OR_RETURN(const int metric, IntField(json, "metric", 1, 3));
   contract.truncation_side = static_cast<TruncationSide>(side);
   contract.pooling = static_cast<PoolingKind>(pooling);
   contract.normalize = normalize->get<bool>();

@@ -14,7 +14,7 @@ namespace tandem {
 // Values reach disk: do not change.
 enum class PoolingKind { kMean = 1, kCls = 2, kMax = 3, kLastToken = 4 };
 enum class TruncationSide { kEnd = 1, kStart = 2 };
-enum class MetricKind { kCosine = 1, kInnerProduct = 2 };
+enum class MetricKind { kCosine = 1, kInnerProduct = 2, kEuclidean = 3 };  // kEuclidean: of EXTERNAL collections only.
 enum class InputRole { kQuery = 1, kDocument = 2 };
 
 struct EmbeddingContract {

@@ -186,6 +186,15 @@ absl::Status CopyTree(const fs::path& from, const fs::path& to) {
   return absl::OkStatus();
 }
 
+absl::Status LinkOrCopy(const fs::path& from, const fs::path& to) {
+  if (::link(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+  const int error = errno;
+  if (error == ENOENT || error == EEXIST) return ErrnoStatus(error == ENOENT ? from : to, error);
+  std::error_code code;  // Another file system, or one without links.
+  fs::copy_file(from, to, code);
+  return code ? CodeStatus(to, code) : absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::string>> ListFiles(const fs::path& directory) {
   ASSIGN_OR_RETURN(const std::vector<fs::directory_entry> entries, EntriesBelow(directory));
   std::vector<std::string> files;

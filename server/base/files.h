@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +40,13 @@ absl::Status CopyTree(const std::filesystem::path& from, const std::filesystem::
 // Relative paths of all regular files below `directory`, sorted.
 absl::StatusOr<std::vector<std::string>> ListFiles(const std::filesystem::path& directory);
 
-// Lower-case hexadecimal SHA-256 of a file.
-absl::StatusOr<std::string> FileSha256(const std::filesystem::path& path);
+// A second name of a file that never changes, or, on another file system, a copy. `to` is not there yet.
+absl::Status LinkOrCopy(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Lower-case hexadecimal SHA-256 of a file. `proceed`, when it is set, is told how many bytes were read since it was
+// called last, a MiB or less; its error ends the reading and is returned.
+absl::StatusOr<std::string> FileSha256(const std::filesystem::path& path,
+                                       const std::function<absl::Status(int64_t bytes)>& proceed = nullptr);
 
 // CRC-32C (Castagnoli), the checksum of every frame and manifest of tandem's files; do not change.
 uint32_t Crc32c(std::string_view bytes);

@@ -35,8 +35,8 @@ std::filesystem::path RevisionDirectory(const std::filesystem::path& data_direct
 absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, const TrainingJobRequest& request,
                                             MetaStore* store);
 
-// The same for a job that is no training: its directory has its first event only.
-absl::Status WriteServerJobDirectory(const TrainingJobsOptions& options, const JobRecord& job);
+// The same for a job that is no training: its directory has its first event and, unless it is empty, its input.
+absl::Status WriteServerJobDirectory(const TrainingJobsOptions& options, const JobRecord& job, std::string_view input);
 
 // What the body of a job that is no training keeps between its attempts is below this one in the job's directory.
 inline constexpr char kWorkDirectory[] = "work";

@@ -93,9 +93,14 @@ absl::StatusOr<JobRecord> WriteJobDirectory(const TrainingJobsOptions& options, 
   return job;
 }
 
-absl::Status WriteServerJobDirectory(const TrainingJobsOptions& options, const JobRecord& job) {
-  return WriteDirectory(options, job,
-                        [](const auto& staging) { return AppendStateEvent(staging, 0, JobState::kQueued); });
+absl::Status WriteServerJobDirectory(const TrainingJobsOptions& options, const JobRecord& job, std::string_view input) {
+  return WriteDirectory(options, job, [&](const auto& staging) {
+    if (!input.empty()) {
+      RETURN_IF_ERROR(CreateDirectories(staging / kWorkDirectory));
+      RETURN_IF_ERROR(WriteFileDurably(staging / kWorkDirectory / kInputFile, input));
+    }
+    return AppendStateEvent(staging, 0, JobState::kQueued);
+  });
 }
 
 }  // namespace tandem

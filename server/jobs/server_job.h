@@ -24,7 +24,8 @@ namespace tandem {
 // What a body gets; valid while it runs.
 struct ServerJob {
   const JobRecord& record;  // As it was when the attempt began; options_json is the body's plan.
-  // The job's own, to keep files between attempts; it goes when the job has ended.
+  // The job's own, to keep files between attempts; it goes when the job has ended. What was too large for the row lies
+  // in its kInputFile.
   std::filesystem::path directory;
 
   // How far the work is, in units of the body's choice. To be called at least every second or so, and for free when
@@ -35,6 +36,9 @@ struct ServerJob {
   std::function<void(const std::string& text)> message;
 };
 
+// Of ServerJob::directory: what the job was submitted with, see TrainingJobs::Submit.
+inline constexpr char kInputFile[] = "input";
+
 // Returns what becomes JobRecord::result_json of the SUCCEEDED job: an object.
 using ServerJobBody = std::function<absl::StatusOr<std::string>(const ServerJob& job)>;
 
@@ -42,6 +46,9 @@ using ServerJobBody = std::function<absl::StatusOr<std::string>(const ServerJob&
 struct ServerJobBodies {
   ServerJobBody mine_negatives;
   ServerJobBody analyze_dataset;
+  ServerJobBody compare_releases;
+  ServerJobBody create_snapshot;
+  ServerJobBody restore_snapshot;
 };
 
 }  // namespace tandem

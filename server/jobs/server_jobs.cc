@@ -52,6 +52,12 @@ absl::StatusOr<ServerJobBody> BodyOf(const ServerJobBodies& bodies, JobKind kind
       return bodies.mine_negatives;
     case JobKind::kAnalyzeDataset:
       return bodies.analyze_dataset;
+    case JobKind::kCompareReleases:
+      return bodies.compare_releases;
+    case JobKind::kCreateSnapshot:
+      return bodies.create_snapshot;
+    case JobKind::kRestoreSnapshot:
+      return bodies.restore_snapshot;
     case JobKind::kTrain:
       break;
   }
@@ -78,10 +84,7 @@ absl::StatusOr<std::string> TrainingJobs::Rep::RunBody(const JobRecord& job) {
                      events.AppendProgress(step, total_steps);
                      return AskedToEnd();
                    },
-               .message =
-                   [&](const std::string& text) {
-                     events.Append({{"type", "message"}, {"text", text}});
-                   }});
+               .message = [&](const std::string& text) { events.Append({{"type", "message"}, {"text", text}}); }});
 }
 
 absl::Status TrainingJobs::Rep::AskedToEnd() {

@@ -62,10 +62,11 @@ absl::StatusOr<JobRecord> TrainingJobs::Submit(const TrainingJobRequest& request
   return rep_->Enqueue(job, idempotency);
 }
 
-absl::StatusOr<JobRecord> TrainingJobs::Submit(JobRecord job, const MetaStore::Request* idempotency) {
+absl::StatusOr<JobRecord> TrainingJobs::Submit(JobRecord job, const MetaStore::Request* idempotency,
+                                               std::string_view input) {
   job.id = NewId();
   job.create_time = absl::Now();
-  RETURN_IF_ERROR(WriteServerJobDirectory(rep_->options, job));
+  RETURN_IF_ERROR(WriteServerJobDirectory(rep_->options, job, input));
   return rep_->Enqueue(job, idempotency);
 }
 

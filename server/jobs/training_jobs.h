@@ -80,9 +80,9 @@ class TrainingJobs {
 
   // Checks the request with its examples (checked_request.h, job_examples.h), writes the job's directory, then the row.
   absl::StatusOr<JobRecord> Submit(const TrainingJobRequest& request, const MetaStore::Request* idempotency);
-  // A job that is no training; `job` has its tenant, its kind, its plan in options_json, and what it uses. NOT_FOUND
-  // when something of that is not there.
-  absl::StatusOr<JobRecord> Submit(JobRecord job, const MetaStore::Request* idempotency);
+  // A job that is no training; `job` has its tenant, its kind, its plan in options_json, and what it uses; `input`,
+  // when it is not empty, becomes the job's kInputFile. NOT_FOUND when something of what it uses is not there.
+  absl::StatusOr<JobRecord> Submit(JobRecord job, const MetaStore::Request* idempotency, std::string_view input = "");
   // Checks the request as Submit does, and says what it would come to. Leaves nothing behind.
   absl::StatusOr<TrainingEstimate> Estimate(const TrainingJobRequest& request);
   absl::StatusOr<JobRecord> Cancel(std::string_view tenant, std::string_view id);

@@ -19,6 +19,8 @@
 namespace tandem {
 namespace {
 
+namespace fs = std::filesystem;
+
 using Key = std::pair<std::string, std::string>;  // Tenant and id.
 
 Key KeyOf(std::string_view tenant, std::string_view id) { return {std::string(tenant), std::string(id)}; }
@@ -32,6 +34,9 @@ struct Collections::Rep {
 
   absl::StatusOr<CollectionPtr> Find(std::string_view tenant, std::string_view id);
   absl::StatusOr<CollectionPtr> Open(const CollectionRecord& record, bool make);
+  absl::StatusOr<CollectionRecord> Make(const CollectionRecord& wanted,
+                                        const std::function<absl::Status(const fs::path& directory)>& place,
+                                        const std::function<absl::Status()>& record);
   absl::Status ClearLeftovers(const std::set<Key>& wanted);
 
   ReleaseOptions options;
@@ -57,9 +62,9 @@ absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Find(std::stri
 
 // Without `make` documents.db must be there: an empty one in its place would hide the loss.
 absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Open(const CollectionRecord& record, bool make) {
-  const std::filesystem::path directory = CollectionDirectory(options.data_directory, record.tenant, record.id);
+  const fs::path directory = CollectionDirectory(options.data_directory, record.tenant, record.id);
   std::error_code error;
-  if (!make && !std::filesystem::exists(DocumentsPath(directory), error)) {
+  if (!make && !fs::exists(DocumentsPath(directory), error)) {
     return absl::DataLossError(
         Concat("collections/", record.id, ": ", DocumentsPath(directory).string(), " is missing"));
   }
@@ -71,7 +76,7 @@ absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Open(const Col
 }
 
 absl::Status Collections::Rep::ClearLeftovers(const std::set<Key>& wanted) {
-  const std::filesystem::path root = CollectionsRoot(options.data_directory);
+  const fs::path root = CollectionsRoot(options.data_directory);
   RETURN_IF_ERROR(CreateDirectories(root));
   ASSIGN_OR_RETURN(const std::vector<std::string> tenants, ListDirectories(root));
   for (const std::string& tenant : tenants) {
@@ -122,41 +127,57 @@ absl::Status Collections::Start() {
   return absl::OkStatus();
 }
 
-// Files first, then the row that makes them count.
-absl::StatusOr<CollectionRecord> Collections::Create(const CollectionRecord& wanted,
-                                                     const MetaStore::Request* request) {
-  CollectionRecord record = wanted;
-  record.create_time = absl::Now();
-  const Key key = KeyOf(record.tenant, record.id);
+// Files first, then the row that makes them count. `place` makes the directory, which is not there, and `record` the
+// row.
+absl::StatusOr<CollectionRecord> Collections::Rep::Make(const CollectionRecord& wanted,
+                                                        const std::function<absl::Status(const fs::path&)>& place,
+                                                        const std::function<absl::Status()>& record) {
+  const Key key = KeyOf(wanted.tenant, wanted.id);
   {
-    absl::MutexLock lock(&rep_->mutex);
-    const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(rep_->mutex) { return !rep_->changing.contains(key); };
-    rep_->mutex.Await(absl::Condition(&free));
-    rep_->changing.insert(key);
-    rep_->making.insert(key);
+    absl::MutexLock lock(&mutex);
+    const auto free = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return !changing.contains(key); };
+    mutex.Await(absl::Condition(&free));
+    changing.insert(key);
+    making.insert(key);
   }
   const absl::Cleanup done = [&] {
-    absl::MutexLock lock(&rep_->mutex);
-    rep_->changing.erase(key);
-    rep_->making.erase(key);
+    absl::MutexLock lock(&mutex);
+    changing.erase(key);
+    making.erase(key);
   };
-  if (rep_->rooms.meta->GetCollection(record.tenant, record.id).ok()) {
-    return absl::AlreadyExistsError(Concat("collections/", record.id, " exists already"));
+  if (rooms.meta->GetCollection(wanted.tenant, wanted.id).ok()) {
+    return absl::AlreadyExistsError(Concat("collections/", wanted.id, " exists already"));
   }
-  const std::filesystem::path directory = CollectionDirectory(rep_->options.data_directory, record.tenant, record.id);
+  const fs::path directory = CollectionDirectory(options.data_directory, wanted.tenant, wanted.id);
   RETURN_IF_ERROR(RemoveTree(directory));
-  ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Open(record, /*make=*/true));
-  if (const absl::Status status = rep_->rooms.meta->CreateCollection(record, request); !status.ok()) {
+  RETURN_IF_ERROR(place(directory));
+  ASSIGN_OR_RETURN(const CollectionPtr collection, Open(wanted, /*make=*/true));
+  if (const absl::Status status = record(); !status.ok()) {
     RemoveTree(directory).IgnoreError();  // Start removes what is left.
     return status;
   }
   RETURN_IF_ERROR(collection->Start());
   {
-    absl::MutexLock lock(&rep_->mutex);
-    rep_->open[key] = collection;
-    rep_->damaged.erase(key);
+    absl::MutexLock lock(&mutex);
+    open[key] = collection;
+    damaged.erase(key);
   }
-  return rep_->rooms.meta->GetCollection(record.tenant, record.id);
+  return rooms.meta->GetCollection(wanted.tenant, wanted.id);
+}
+
+absl::StatusOr<CollectionRecord> Collections::Create(const CollectionRecord& wanted,
+                                                     const MetaStore::Request* request) {
+  CollectionRecord record = wanted;
+  record.create_time = absl::Now();
+  return rep_->Make(
+      record, [](const fs::path&) { return absl::OkStatus(); },
+      [&] { return rep_->rooms.meta->CreateCollection(record, request); });
+}
+
+absl::StatusOr<CollectionRecord> Collections::Adopt(const CollectionCopy& copy, const fs::path& staged) {
+  return rep_->Make(
+      copy.collection, [&](const fs::path& directory) { return PublishDirectory(staged, directory); },
+      [&] { return rep_->rooms.meta->InsertCopy(copy); });
 }
 
 // The row first: from then on the files are leftovers.
@@ -208,6 +229,13 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> Collections::LiveAt(std::st
                                                                          int64_t min_commit, const Patience& patience) {
   ASSIGN_OR_RETURN(const Rep::CollectionPtr collection, rep_->Find(tenant, id));
   return collection->LiveAt(min_commit, patience);
+}
+
+absl::StatusOr<std::shared_ptr<const ActiveRelease>> Collections::Opened(std::string_view tenant,
+                                                                         std::string_view collection,
+                                                                         std::string_view id) {
+  ASSIGN_OR_RETURN(const Rep::CollectionPtr found, rep_->Find(tenant, collection));
+  return found->Opened(id);
 }
 
 absl::StatusOr<ReleaseRecord> Collections::CreateRelease(const ReleaseRecord& record,

@@ -12,8 +12,10 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "index/vector_index.h"
 #include "server/base/memory_budget.h"
@@ -36,6 +38,24 @@ struct ReleaseOptions {
   int index_threads = 2;
 };
 
+// What the scores of a release mean, by its newest evaluation. Thread-safe.
+class ReleaseCalibration {
+ public:
+  void Set(const std::optional<Evaluation>& evaluation) {
+    absl::MutexLock lock(&mutex_);
+    scaling_.reset();
+    if (evaluation && evaluation->calibration) scaling_ = evaluation->calibration->scaling;
+  }
+  std::optional<PlattScaling> Get() const {
+    absl::ReaderMutexLock lock(&mutex_);
+    return scaling_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::optional<PlattScaling> scaling_ ABSL_GUARDED_BY(mutex_);
+};
+
 // A release in memory. Shared: a call keeps the one that it began with until it is done.
 struct ActiveRelease {
   std::string id;                          // Release id.
@@ -43,6 +63,7 @@ struct ActiveRelease {
   std::shared_ptr<const Encoder> encoder;  // Null in an EXTERNAL collection, and so are the two above empty.
   std::unique_ptr<VectorIndex> index;      // Written by the follower thread only.
   IndexSpec spec;
+  std::shared_ptr<ReleaseCalibration> calibration = std::make_shared<ReleaseCalibration>();
 };
 
 struct BuildProgress {
@@ -82,6 +103,10 @@ class Collections {
   absl::Status Start();
 
   absl::StatusOr<CollectionRecord> Create(const CollectionRecord& collection, const MetaStore::Request* request);
+  // Makes a collection whose directory (documents.db, releases/) is ready in `staged`, a staging directory beside the
+  // place where it belongs, with the rows of `copy`; its live release answers at once. `staged` is gone when this
+  // returns OK.
+  absl::StatusOr<CollectionRecord> Adopt(const CollectionCopy& copy, const std::filesystem::path& staged);
   absl::Status Delete(std::string_view tenant, std::string_view id);
 
   // The documents of a collection; NOT_FOUND. Shared: a call may outlive Delete.
@@ -97,6 +122,11 @@ class Collections {
   // DEADLINE_EXCEEDED, CANCELLED.
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(std::string_view tenant, std::string_view id,
                                                               int64_t min_commit, const Patience& patience);
+
+  // A release that is in memory and whole: LIVE, PREVIOUS or READY. FAILED_PRECONDITION for another state, UNAVAILABLE
+  // while it is built again or could not be opened.
+  absl::StatusOr<std::shared_ptr<const ActiveRelease>> Opened(std::string_view tenant, std::string_view collection,
+                                                              std::string_view id);
 
   // Starts to build; `record` has tenant, collection, id, model, revision, index. RESOURCE_EXHAUSTED with the numbers
   // when its encoder or its index does not fit the memory budget.

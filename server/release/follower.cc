@@ -34,6 +34,7 @@ std::shared_ptr<ActiveRelease> MakeActive(const ReleaseRecord& record, std::shar
   active->revision = record.revision;
   active->encoder = std::move(encoder);
   active->spec = record.index;
+  active->calibration->Set(record.evaluation);
   return active;
 }
 
@@ -47,6 +48,8 @@ VectorMetric MetricOf(const EmbeddingContract& contract) {
       return VectorMetric::kCosine;
     case MetricKind::kInnerProduct:
       return VectorMetric::kInnerProduct;
+    case MetricKind::kEuclidean:
+      return VectorMetric::kEuclidean;
   }
   return VectorMetric::kCosine;
 }

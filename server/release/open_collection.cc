@@ -9,6 +9,7 @@
 #include "server/base/files.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/storage/release_state.h"
 
 namespace tandem {
 namespace {
@@ -377,6 +378,26 @@ absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::LiveAt(int6
                                               answering.cursor(), ", min_commit is ", min_commit));
   }
   return LiveLocked();
+}
+
+absl::StatusOr<std::shared_ptr<const ActiveRelease>> OpenCollection::Opened(std::string_view id) {
+  ASSIGN_OR_RETURN(const ReleaseRecord record, rooms_.meta->GetRelease(tenant_, id_, id));
+  switch (record.state) {
+    case ReleaseState::kLive:
+    case ReleaseState::kPrevious:
+    case ReleaseState::kReady:
+      break;
+    case ReleaseState::kBuilding:
+    case ReleaseState::kRetired:
+    case ReleaseState::kFailed:
+      return absl::FailedPreconditionError(
+          Concat(ReleaseName(id), " is ", NameOf(record.state), ": must be LIVE, PREVIOUS or READY"));
+  }
+  absl::ReaderMutexLock lock(&mutex_);
+  if (closed_) return ClosedError();
+  const FollowedPtr followed = Find(id);
+  if (CanAnswer(followed)) return followed->follower->release();
+  return absl::UnavailableError(Concat(ReleaseName(id), " is built again or could not be opened"));
 }
 
 absl::StatusOr<BuildProgress> OpenCollection::Progress(std::string_view id) {

@@ -65,6 +65,7 @@ class OpenCollection {
   absl::Status AdmitWrite(WriteKind kind);
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> Live();
   absl::StatusOr<std::shared_ptr<const ActiveRelease>> LiveAt(int64_t min_commit, const Patience& patience);
+  absl::StatusOr<std::shared_ptr<const ActiveRelease>> Opened(std::string_view id);
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& record, const MetaStore::Request* request);
   absl::StatusOr<ReleaseRecord> CancelRelease(std::string_view id);
   absl::Status DeleteRelease(std::string_view id);

@@ -300,6 +300,7 @@ absl::StatusOr<std::shared_ptr<const MeasuredRelease>> OpenCollection::Measure(
   }
   ASSIGN_OR_RETURN(MeasuredRelease measured, Evaluate(*followed->follower->release(), snapshot, documents_.get(),
                                                       rooms_.queue, evaluation_set, queries, patience, stop_));
+  if (!evaluation_set.empty()) followed->follower->release()->calibration->Set(measured.evaluation);
   auto shared = std::make_shared<const MeasuredRelease>(std::move(measured));
   absl::MutexLock lock(&mutex_);
   followed->measured = shared;

@@ -53,6 +53,8 @@ absl::Status CollectionService::Fill(const CollectionRecord& record, v1::Collect
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(record.tenant, record.id));
   ASSIGN_OR_RETURN(const int64_t count, documents->Count());
   ToProto(record, documents->head(), count, out);
+  ASSIGN_OR_RETURN(const FeedbackPolicy feedback, rooms_.meta->GetFeedbackPolicy(record.tenant, record.id));
+  if (!feedback.dataset.empty() || feedback.last.number > 0) ToProto(feedback, out->mutable_feedback());
   const auto answering = rooms_.collections->Live(record.tenant, record.id);
   if (answering.ok()) out->set_answering_release(ReleaseNameOf(record.id, (*answering)->id));
   return absl::OkStatus();
@@ -133,14 +135,24 @@ absl::Status CollectionService::UpdateCollection(const Call& call, const v1::Upd
   int64_t etag = record.etag;
   if (!request.etag().empty() && !absl::SimpleAtoi(request.etag(), &etag))
     return InvalidField("etag", "is not an etag");
+  ASSIGN_OR_RETURN(FeedbackPolicy feedback, FromProto(request.feedback()));
+  if (!feedback.dataset.empty()) RETURN_IF_ERROR(rooms_.meta->GetDataset(call.tenant, feedback.dataset).status());
   ASSIGN_OR_RETURN(record, rooms_.meta->UpdateCollection(record, etag));
+  const auto& paths = request.update_mask().paths();
+  if (std::find(paths.begin(), paths.end(), "feedback") != paths.end()) {
+    feedback.tenant = call.tenant;
+    feedback.collection = id;
+    RETURN_IF_ERROR(rooms_.feedback->SetPolicy(feedback));
+  }
   return Fill(record, response);
 }
 
 absl::Status CollectionService::DeleteCollection(const Call& call, const v1::DeleteCollectionRequest& request,
                                                  google::protobuf::Empty*) {
   ASSIGN_OR_RETURN(const std::string id, ParseCollection("name", request.name()));
-  return rooms_.collections->Delete(call.tenant, id);
+  RETURN_IF_ERROR(rooms_.collections->Delete(call.tenant, id));
+  rooms_.feedback->Forget(call.tenant, id);
+  return absl::OkStatus();
 }
 
 absl::Status CollectionService::UpsertDocuments(const Call& call, const v1::UpsertDocumentsRequest& request,

@@ -18,6 +18,8 @@
 #include "server/jobs/training_jobs.h"
 #include "server/release/collections.h"
 #include "server/search/searcher.h"
+#include "server/snapshot/snapshot_manifest.h"
+#include "server/storage/feedback_records.h"
 #include "server/storage/filter.h"
 #include "server/storage/records.h"
 
@@ -36,6 +38,7 @@ class Evaluation;
 class EvaluationQuery;
 class EvaluationSet;
 class Example;
+class FeedbackPolicy;
 class Filter;
 class FilterableField;
 class ExternalVectors;
@@ -52,9 +55,12 @@ class Model;
 class ModelRevision;
 class NegativeMining;
 class Release;
+class ReleaseComparison;
 class RetrievalMetrics;
 class SearchRequest;
 class SearchResponse;
+class Snapshot;
+class SnapshotResult;
 class TrainRequest;
 class TrainingComparison;
 class TrainingEstimate;
@@ -89,6 +95,19 @@ void ToProto(const nlohmann::json& event, int64_t last_sequence, v1::JobEvent* o
 // convert_analysis.cc
 // JobRecord.result_json of an analysis. INVALID_ARGUMENT for one that is damaged.
 absl::Status ToAnalysis(const std::string& result_json, v1::DatasetAnalysis* out);
+
+// convert_comparison.cc
+// The result_json of a comparison. INVALID_ARGUMENT for one that is damaged.
+absl::Status ToComparison(const JobRecord& record, v1::ReleaseComparison* out);
+
+// convert_feedback.cc
+void ToProto(const FeedbackPolicy& policy, v1::FeedbackPolicy* out);
+absl::StatusOr<FeedbackPolicy> FromProto(const v1::FeedbackPolicy& from);  // Without tenant and collection.
+
+// convert_snapshot.cc
+void ToProto(const SnapshotManifest& manifest, v1::Snapshot* out);
+// The result_json of a snapshot's job. INVALID_ARGUMENT for one that is damaged.
+absl::Status ToSnapshot(const JobRecord& record, v1::SnapshotResult* out);
 
 // convert_mining.cc
 NegativeMiningOptions FromProto(const v1::NegativeMining& from);

@@ -60,6 +60,13 @@ void ListsFromProto(const Index& index, IndexSpec* record) {
   record->ivf_nprobe = index.nprobe();
 }
 
+void ToProto(const Calibration& calibration, v1::Calibration* out) {
+  out->set_slope(calibration.scaling.slope);
+  out->set_intercept(calibration.scaling.intercept);
+  out->set_hits(calibration.scores);
+  out->set_expected_error(calibration.expected_error);
+}
+
 void ToProto(std::string_view collection, const Evaluation& evaluation, v1::Evaluation* out) {
   if (!evaluation.evaluation_set.empty()) {
     out->set_evaluation_set(EvaluationSetNameOf(collection, evaluation.evaluation_set));
@@ -155,6 +162,9 @@ void ToProto(const ReleaseRecord& record, const BuildProgress& progress, v1::Rel
   out->set_documents_total(progress.documents_total);
   if (record.state == ReleaseState::kBuilding) ToProto(progress.time_left, out->mutable_time_left());
   if (record.evaluation) ToProto(record.collection, *record.evaluation, out->mutable_evaluation());
+  if (record.evaluation && record.evaluation->calibration) {
+    ToProto(*record.evaluation->calibration, out->mutable_calibration());
+  }
   if (record.state == ReleaseState::kFailed) {
     *out->mutable_error() = ToStatusProto(record.error_code, record.error_message);
   }

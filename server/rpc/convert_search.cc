@@ -118,6 +118,7 @@ absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request) {
   if (request.has_top_k()) query.top_k = request.top_k();
   query.offset = request.offset();
   if (request.has_min_score()) query.min_score = request.min_score();
+  if (request.has_min_relevance()) query.min_relevance = request.min_relevance();
   if (request.has_ef_search()) query.ef_search = request.ef_search();
   if (request.has_nprobe()) query.nprobe = request.nprobe();
   if (request.has_rerank_factor()) query.rerank_factor = request.rerank_factor();
@@ -145,6 +146,7 @@ void ToProto(std::string_view collection, const SearchAnswers& answers, const Se
     v1::Hit* to = out->add_hits();
     to->set_id(hit.id);
     to->set_score(hit.score);
+    if (answer.calibration) to->set_relevance(answer.calibration->Probability(hit.score));
     if (hit.vector_score) to->set_vector_score(*hit.vector_score);
     if (hit.keyword_score) to->set_keyword_score(*hit.keyword_score);
     if (request.view() == v1::SearchRequest::IDS) continue;

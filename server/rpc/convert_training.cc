@@ -71,6 +71,13 @@ void AddResult(const JobRecord& record, v1::Job* out) {
       return;
     case JobKind::kAnalyzeDataset:
       if (!ToAnalysis(record.result_json, out->mutable_analysis()).ok()) out->clear_analysis();
+      return;
+    case JobKind::kCompareReleases:
+      if (!ToComparison(record, out->mutable_comparison()).ok()) out->clear_comparison();
+      return;
+    case JobKind::kCreateSnapshot:
+    case JobKind::kRestoreSnapshot:
+      if (!ToSnapshot(record, out->mutable_snapshot()).ok()) out->clear_snapshot();
   }
 }
 
@@ -158,7 +165,7 @@ void ToProto(const JobRecord& record, const JobProgress& progress, v1::Job* out)
   out->set_last_sequence(progress.last_sequence);
   if (record.state == JobState::kFailed) *out->mutable_error() = ToStatusProto(record.error_code, record.error_message);
   out->set_model_revision(record.result_revision);
-  out->set_dataset(DatasetName(record.dataset));
+  if (!record.dataset.empty()) out->set_dataset(DatasetName(record.dataset));
   for (const std::string& dataset : record.datasets) out->add_datasets(DatasetName(dataset));
   out->set_base_revision(record.base_revision);
   if (!record.collection.empty()) out->set_collection(CollectionName(record.collection));

@@ -67,6 +67,9 @@ absl::StatusOr<std::string> ParseJob(std::string_view path, std::string_view nam
 absl::StatusOr<std::string> ParseCollection(std::string_view path, std::string_view name) {
   return ParseSimple(path, name, "collections/{collection}", "collections");
 }
+absl::StatusOr<std::string> ParseSnapshot(std::string_view path, std::string_view name) {
+  return ParseSimple(path, name, "snapshots/{snapshot}", "snapshots");
+}
 absl::StatusOr<std::string> ParseApiKey(std::string_view path, std::string_view name) {
   return ParseSimple(path, name, "apiKeys/{api_key}", "apiKeys");
 }
@@ -107,6 +110,7 @@ std::string RevisionNameOf(std::string_view model, std::string_view revision) {
 }
 std::string JobName(std::string_view id) { return Concat("jobs/", id); }
 std::string CollectionName(std::string_view id) { return Concat("collections/", id); }
+std::string SnapshotName(std::string_view id) { return Concat("snapshots/", id); }
 std::string ReleaseNameOf(std::string_view collection, std::string_view release) {
   return Concat("collections/", collection, "/releases/", release);
 }

@@ -36,6 +36,7 @@ absl::StatusOr<std::string> ParseJob(std::string_view path, std::string_view nam
 absl::StatusOr<std::string> ParseCollection(std::string_view path, std::string_view name);
 absl::StatusOr<ReleaseName> ParseRelease(std::string_view path, std::string_view name);
 absl::StatusOr<EvaluationSetName> ParseEvaluationSet(std::string_view path, std::string_view name);
+absl::StatusOr<std::string> ParseSnapshot(std::string_view path, std::string_view name);
 absl::StatusOr<std::string> ParseApiKey(std::string_view path, std::string_view name);
 
 std::string DatasetName(std::string_view id);
@@ -43,6 +44,7 @@ std::string ModelName(std::string_view id);
 std::string RevisionNameOf(std::string_view model, std::string_view revision);
 std::string JobName(std::string_view id);
 std::string CollectionName(std::string_view id);
+std::string SnapshotName(std::string_view id);
 std::string ReleaseNameOf(std::string_view collection, std::string_view release);
 std::string EvaluationSetNameOf(std::string_view collection, std::string_view evaluation_set);
 

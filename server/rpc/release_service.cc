@@ -8,12 +8,14 @@
 #include "absl/time/clock.h"
 #include "server/base/ids.h"
 #include "server/base/strings.h"
+#include "server/jobs/comparison_job.h"
 #include "server/release/release_directory.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/idempotency.h"
 #include "server/rpc/limits.h"
 #include "server/rpc/model_names.h"
 #include "server/rpc/paging.h"
+#include "server/rpc/submit_job.h"
 
 namespace tandem {
 namespace {
@@ -167,8 +169,25 @@ absl::Status ReleaseService::FillRepeated(const Call& call, const std::string& n
   return absl::OkStatus();
 }
 
-absl::Status ReleaseService::CompareReleases(const Call&, const v1::CompareReleasesRequest&, v1::Job*) {
-  return absl::UnimplementedError("CompareReleases: this server has no comparison jobs; GetRelease shows evaluations");
+absl::Status ReleaseService::CompareReleases(const Call& call, const v1::CompareReleasesRequest& request,
+                                             v1::Job* response) {
+  const auto submit = [&](const MetaStore::Request* answer) -> absl::StatusOr<JobRecord> {
+    ASSIGN_OR_RETURN(const ReleaseName first, ParseRelease("first", request.first()));
+    ASSIGN_OR_RETURN(const ReleaseName second, ParseRelease("second", request.second()));
+    ComparisonRequest wanted{.tenant = call.tenant,
+                             .collection = first.collection,
+                             .first = first.release,
+                             .second = second.release,
+                             .queries = {request.queries().begin(), request.queries().end()}};
+    if (request.has_top_k()) wanted.top_k = request.top_k();
+    if (!request.evaluation_set().empty()) {
+      ASSIGN_OR_RETURN(const EvaluationSetName set, ParseEvaluationSet("evaluation_set", request.evaluation_set()));
+      wanted.evaluation_set = set.evaluation_set;
+    }
+    ASSIGN_OR_RETURN(const ComparisonPlan plan, PlanComparison(wanted, rooms_.meta, rooms_.collections));
+    return rooms_.jobs->Submit(plan.job, answer, plan.input);
+  };
+  return SubmitJob(call, "CompareReleases", request, rooms_.meta, submit, response);
 }
 
 absl::Status ReleaseService::ExportIndex(const Call& call, const v1::ExportIndexRequest& request,

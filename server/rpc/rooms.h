@@ -7,13 +7,15 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "server/base/memory_budget.h"
 #include "server/encoder/embedding_queue.h"
 #include "server/encoder/model_cache.h"
-#include "server/base/memory_budget.h"
+#include "server/jobs/feedback.h"
 #include "server/jobs/training_jobs.h"
 #include "server/release/collections.h"
 #include "server/rpc/call_pool.h"
 #include "server/search/searcher.h"
+#include "server/snapshot/snapshots.h"
 #include "server/storage/meta_store.h"
 
 namespace tandem {
@@ -22,6 +24,8 @@ struct Rooms {
   MetaStore* meta = nullptr;
   TrainingJobs* jobs = nullptr;
   Collections* collections = nullptr;
+  Feedback* feedback = nullptr;
+  Snapshots* snapshots = nullptr;
   Searcher* searcher = nullptr;
   EmbeddingQueue* embeddings = nullptr;
   ModelCache* models = nullptr;

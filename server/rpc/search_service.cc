@@ -1,7 +1,9 @@
 #include "server/rpc/search_service.h"
 
+#include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "server/rpc/checks.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/limits.h"
@@ -20,6 +22,19 @@ SearchTerms TermsOf(const Call& call, const Request& request) {
 // Searcher leaves the place of a single query out of the path; min_commit belongs to the batch, not to the query.
 absl::Status AsFirstSearch(const absl::Status& status) {
   return FieldPath(status) == "min_commit" ? status : PrefixField("searches[0]", status);
+}
+
+// What feedback may name later.
+void Log(const Call& call, const std::string& collection, const v1::SearchRequest& request, const SearchAnswer& answer,
+         Feedback* feedback) {
+  if (!request.has_text() || !feedback->Logs(call.tenant, collection)) return;
+  LoggedSearch search{.tenant = call.tenant,
+                      .collection = collection,
+                      .search_id = answer.search_id,
+                      .time = absl::Now(),
+                      .query = request.text()};
+  for (const SearchHit& hit : answer.hits) search.hits.push_back({hit.document.commit, hit.id});
+  feedback->Record(std::move(search));
 }
 
 }  // namespace
@@ -46,6 +61,7 @@ absl::Status SearchService::Search(const Call& call, const v1::SearchRequest& re
   ASSIGN_OR_RETURN(SearchQuery query, FromProto(request));
   ASSIGN_OR_RETURN(const SearchAnswers answers,
                    rooms_.searcher->Search(call.tenant, collection, {std::move(query)}, TermsOf(call, request)));
+  Log(call, collection, request, answers.answers[0], rooms_.feedback);
   ToProto(collection, answers, answers.answers[0], request, response);
   return absl::OkStatus();
 }
@@ -62,13 +78,16 @@ absl::Status SearchService::BatchSearch(const Call& call, const v1::BatchSearchR
   auto answers = rooms_.searcher->Search(call.tenant, collection, queries, TermsOf(call, request));
   if (!answers.ok()) return queries.size() == 1 ? AsFirstSearch(answers.status()) : answers.status();
   for (int i = 0; i < request.searches_size(); ++i) {
+    Log(call, collection, request.searches(i), answers->answers[i], rooms_.feedback);
     ToProto(collection, *answers, answers->answers[i], request.searches(i), response->add_responses());
   }
   return absl::OkStatus();
 }
 
-absl::Status SearchService::SendFeedback(const Call&, const v1::SendFeedbackRequest&, google::protobuf::Empty*) {
-  return absl::UnimplementedError("SendFeedback: this server keeps no log of searches that feedback could name");
+absl::Status SearchService::SendFeedback(const Call& call, const v1::SendFeedbackRequest& request,
+                                         google::protobuf::Empty*) {
+  const bool relevant = request.judgement() == v1::SendFeedbackRequest::RELEVANT;
+  return rooms_.feedback->Judge(call.tenant, request.search_id(), request.document(), relevant);
 }
 
 }  // namespace tandem

@@ -14,6 +14,13 @@ class SnapshotService : public RpcService {
  private:
   absl::Status CreateSnapshot(const Call& call, const v1::CreateSnapshotRequest& request, v1::Job* response);
   absl::Status RestoreSnapshot(const Call& call, const v1::RestoreSnapshotRequest& request, v1::Job* response);
+  absl::Status ListSnapshots(const Call& call, const v1::ListSnapshotsRequest& request,
+                             v1::ListSnapshotsResponse* response);
+  absl::Status DeleteSnapshot(const Call& call, const v1::DeleteSnapshotRequest& request,
+                              google::protobuf::Empty* response);
+  absl::Status DownloadSnapshot(const Call& call, const v1::DownloadSnapshotRequest& request, MessageStream* stream);
+
+  const Rooms& rooms_;
 };
 
 }  // namespace tandem

@@ -58,8 +58,12 @@ class ExportIndexRequest;
 class SearchRequest;
 class BatchSearchRequest;
 class SendFeedbackRequest;
+class FeedbackPolicy;
 class CreateSnapshotRequest;
 class RestoreSnapshotRequest;
+class ListSnapshotsRequest;
+class DeleteSnapshotRequest;
+class DownloadSnapshotRequest;
 class GetServerInfoRequest;
 class CreateApiKeyRequest;
 class ListApiKeysRequest;
@@ -147,12 +151,18 @@ absl::Status Validate(const v1::SendFeedbackRequest& request);
 // snapshot.proto
 absl::Status Validate(const v1::CreateSnapshotRequest& request);
 absl::Status Validate(const v1::RestoreSnapshotRequest& request);
+absl::Status Validate(const v1::ListSnapshotsRequest& request);
+absl::Status Validate(const v1::DeleteSnapshotRequest& request);
+absl::Status Validate(const v1::DownloadSnapshotRequest& request);
 
 // admin.proto
 absl::Status Validate(const v1::GetServerInfoRequest& request);
 absl::Status Validate(const v1::CreateApiKeyRequest& request);
 absl::Status Validate(const v1::ListApiKeysRequest& request);
 absl::Status Validate(const v1::DeleteApiKeyRequest& request);
+
+// Part of UpdateCollectionRequest; the paths begin inside it ("training.options.epochs").
+absl::Status Validate(const v1::FeedbackPolicy& policy);
 
 // Elements of streams, refused one by one; the paths begin inside the element ("pair.anchor").
 absl::Status Validate(const v1::Document& document);

@@ -33,9 +33,6 @@ absl::Status ValidateExternal(const v1::CreateCollectionRequest& request) {
   const v1::ExternalVectors& external = request.external();
   RETURN_IF_ERROR(CheckRange("external.dimensions", external.dimensions(), 1, kMaxDimensions));
   RETURN_IF_ERROR(CheckEnum("external.metric", external.metric(), v1::Metric_IsValid(external.metric()), "Metric"));
-  if (external.metric() == v1::EUCLIDEAN) {
-    return InvalidField("external.metric", "EUCLIDEAN is not available in this server yet");
-  }
   if (request.gate().min_ndcg() > 0) return NoNdcgOfExternal();
   return absl::OkStatus();
 }
@@ -59,14 +56,6 @@ absl::Status ValidateQuery(const v1::EvaluationQuery& query, const std::string& 
       return InvalidField(Path(judgement, "document"), "is judged twice in this query");
     }
   }
-  return absl::OkStatus();
-}
-
-absl::Status NotAvailable(std::string_view path) { return InvalidField(path, "is not available in this server yet"); }
-
-// Fields of a search that this server has no answer to yet.
-absl::Status RefuseUnavailable(const v1::SearchRequest& request) {
-  if (request.has_min_relevance()) return NotAvailable("min_relevance");
   return absl::OkStatus();
 }
 
@@ -173,7 +162,6 @@ absl::Status CheckChoice(const v1::SearchRequest& request) {
 }
 
 absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
-  RETURN_IF_ERROR(RefuseUnavailable(request));
   switch (request.query_case()) {
     case v1::SearchRequest::kText:
       RETURN_IF_ERROR(CheckText("text", request.text()));
@@ -204,6 +192,12 @@ absl::Status ValidateSearchBody(const v1::SearchRequest& request) {
   RETURN_IF_ERROR(CheckFilterShape(request.filter()));
   RETURN_IF_ERROR(CheckMode(request));
   RETURN_IF_ERROR(CheckChoice(request));
+  if (request.has_min_relevance()) {
+    RETURN_IF_ERROR(CheckFraction("min_relevance", request.min_relevance()));
+    if (!request.has_text() || request.has_by_keyword() || request.has_hybrid()) {
+      return InvalidField("min_relevance", "is of a text query by vector: others are not calibrated");
+    }
+  }
   RETURN_IF_ERROR(
       CheckEnum("view", request.view(), v1::SearchRequest::View_IsValid(request.view()), "SearchRequest.View"));
   // Whether the live release's index has such a parameter, the search finds out.
@@ -252,15 +246,19 @@ absl::Status Validate(const v1::UpdateCollectionRequest& request) {
   ASSIGN_OR_RETURN(const std::string collection, ParseCollection("name", request.name()));
   const auto& paths = request.update_mask().paths();
   if (paths.empty())
-    return InvalidField("update_mask", "must name at least one of display_name, gate, rollback_window");
+    return InvalidField("update_mask", "must name at least one of display_name, gate, rollback_window, feedback");
   for (int i = 0; i < paths.size(); ++i) {
-    if (paths[i] == "display_name" || paths[i] == "gate" || paths[i] == "rollback_window") continue;
-    return InvalidField(Path("update_mask.paths", i),
-                        Concat("\"", paths[i].substr(0, 80), "\": must be display_name, gate or rollback_window"));
+    const std::string& path = paths[i];
+    if (path == "display_name" || path == "gate" || path == "rollback_window" || path == "feedback") continue;
+    return InvalidField(
+        Path("update_mask.paths", i),
+        Concat("\"", path.substr(0, 80), "\": must be display_name, gate, rollback_window or feedback"));
   }
   RETURN_IF_ERROR(CheckMasked("display_name", !request.display_name().empty(), request));
   RETURN_IF_ERROR(CheckMasked("gate", request.has_gate(), request));
   RETURN_IF_ERROR(CheckMasked("rollback_window", request.has_rollback_window(), request));
+  RETURN_IF_ERROR(CheckMasked("feedback", request.has_feedback(), request));
+  RETURN_IF_ERROR(PrefixField("feedback", Validate(request.feedback())));
   RETURN_IF_ERROR(CheckBytes("display_name", request.display_name(), 0, kMaxDisplayNameBytes));
   RETURN_IF_ERROR(ValidateGate(request.gate()));
   if (!request.gate().evaluation_set().empty()) {
@@ -391,13 +389,6 @@ absl::Status Validate(const v1::BatchSearchRequest& request) {
     RETURN_IF_ERROR(PrefixField(path, ValidateSearchBody(search)));
   }
   return absl::OkStatus();
-}
-
-absl::Status Validate(const v1::SendFeedbackRequest& request) {
-  RETURN_IF_ERROR(CheckBytes("search_id", request.search_id(), 1, 64));
-  RETURN_IF_ERROR(CheckDocumentId("document", request.document()));
-  return CheckEnum("judgement", request.judgement(), v1::SendFeedbackRequest::Judgement_IsValid(request.judgement()),
-                   "SendFeedbackRequest.Judgement", /*required=*/true);
 }
 
 }  // namespace tandem

@@ -1,4 +1,4 @@
-// Requests of ModelService, EmbeddingService, ReleaseService, SnapshotService and AdminService.
+// Requests of ModelService, EmbeddingService, ReleaseService and AdminService.
 
 #include <filesystem>
 #include <string>
@@ -13,7 +13,6 @@
 #include "tandem/v1/embedding.pb.h"
 #include "tandem/v1/model.pb.h"
 #include "tandem/v1/release.pb.h"
-#include "tandem/v1/snapshot.pb.h"
 
 namespace tandem {
 namespace {
@@ -184,24 +183,25 @@ absl::Status Validate(const v1::PromoteReleaseRequest& request) {
 absl::Status Validate(const v1::CompareReleasesRequest& request) {
   ASSIGN_OR_RETURN(const ReleaseName first, ParseRelease("first", request.first()));
   ASSIGN_OR_RETURN(const ReleaseName second, ParseRelease("second", request.second()));
-  ASSIGN_OR_RETURN(const EvaluationSetName set, ParseEvaluationSet("evaluation_set", request.evaluation_set()));
   if (request.first() == request.second()) return InvalidField("second", "is the first release");
   if (second.collection != first.collection) return InvalidField("second", "is of another collection than first");
-  if (set.collection == first.collection) return absl::OkStatus();
-  return InvalidField("evaluation_set", "is of another collection than the releases");
+  if (request.has_top_k()) RETURN_IF_ERROR(CheckRange("top_k", request.top_k(), 1, kMaxComparedHits));
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  if (!request.evaluation_set().empty()) {
+    if (!request.queries().empty()) return InvalidField("queries", "are given beside an evaluation set: leave one out");
+    ASSIGN_OR_RETURN(const EvaluationSetName set, ParseEvaluationSet("evaluation_set", request.evaluation_set()));
+    if (set.collection == first.collection) return absl::OkStatus();
+    return InvalidField("evaluation_set", "is of another collection than the releases");
+  }
+  if (request.queries().empty()) return InvalidField("evaluation_set", "is empty, and there are no queries");
+  RETURN_IF_ERROR(CheckCount("queries", request.queries_size(), 1, kMaxComparedQueries));
+  for (int i = 0; i < request.queries_size(); ++i) {
+    RETURN_IF_ERROR(CheckText(Path("queries", i), request.queries(i)));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Validate(const v1::ExportIndexRequest& request) { return ParseRelease("name", request.name()).status(); }
-
-absl::Status Validate(const v1::CreateSnapshotRequest& request) {
-  RETURN_IF_ERROR(ParseCollection("collection", request.collection()).status());
-  return CheckId("snapshot_id", request.snapshot_id());
-}
-
-absl::Status Validate(const v1::RestoreSnapshotRequest& request) {
-  RETURN_IF_ERROR(CheckId("snapshot_id", request.snapshot_id()));
-  return CheckId("collection_id", request.collection_id());
-}
 
 absl::Status Validate(const v1::GetServerInfoRequest&) { return absl::OkStatus(); }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -24,6 +25,7 @@ struct Call {
   std::shared_ptr<const IndexSnapshot> snapshot;
   std::shared_ptr<DocumentStore> documents;
   DocumentStore::Pin pin;  // Of the versions that the snapshot shows.
+  std::optional<PlattScaling> calibration;
   size_t query_count = 0;
   absl::Time deadline;
 };
@@ -48,6 +50,21 @@ absl::Status InQuery(const Call& call, size_t i, const absl::Status& status) {
 absl::Status CheckDeadline(const Call& call) {
   if (absl::Now() < call.deadline) return absl::OkStatus();
   return absl::DeadlineExceededError("search: the deadline passed before all queries were answered");
+}
+
+absl::Status CheckRelevance(const Call& call, const std::vector<SearchQuery>& queries) {
+  for (size_t i = 0; i < queries.size(); ++i) {
+    if (!queries[i].min_relevance) continue;
+    if (!std::holds_alternative<TextQuery>(queries[i].query) || queries[i].mode != SearchMode::kVector) {
+      return InvalidField(Path(call, i, "min_relevance"), "is of a text query: others' scores are not calibrated");
+    }
+    if (!call.calibration) {
+      return absl::FailedPreconditionError(
+          Concat(Path(call, i, "min_relevance"), ": the live release ", call.release->id,
+                 " has no calibration: it needs an evaluation set with enough judged hits (GatePolicy.evaluation_set)"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // A text whose vector, times `weight`, goes into that of query `owner`.
@@ -202,13 +219,27 @@ absl::StatusOr<std::vector<PreparedQuery>> Prepare(const Call& call, const std::
   return prepared;
 }
 
+// The lowest score that neither min_score nor min_relevance leaves out. REQUIRES: a calibration for min_relevance.
+std::optional<float> LowestScore(const Call& call, const SearchQuery& query) {
+  if (!query.min_relevance || *query.min_relevance <= 0) return query.min_score;
+  const double limit = call.calibration->Score(*query.min_relevance);  // Infinite for 1.
+  auto lowest = static_cast<float>(std::min<double>(limit, std::numeric_limits<float>::max()));
+  if (lowest < limit) lowest = std::nextafter(lowest, std::numeric_limits<float>::max());
+  return std::max(lowest, query.min_score.value_or(lowest));
+}
+
 // Hits after the offset; what is refused names a field of query `i`.
 absl::StatusOr<std::vector<FoundHit>> FindHits(const Call& call, size_t i, const SearchQuery& query,
                                                const PreparedQuery& prepared) {
+  SearchQuery stricter;
+  if (query.min_relevance) {
+    stricter = query;
+    stricter.min_score = LowestScore(call, query);
+  }
   auto hits = Retrieve({.snapshot = *call.snapshot,
                         .metric = call.release->index->options().metric,
                         .documents = *call.documents,
-                        .query = query,
+                        .query = query.min_relevance ? stricter : query,
                         .vector = prepared.vector,
                         .exclude = prepared.exclude,
                         .deadline = call.deadline});
@@ -242,6 +273,9 @@ class ReplyBytes {
 absl::StatusOr<SearchAnswer> MakeAnswer(const Call& call, const SearchQuery& query, const PreparedQuery& prepared,
                                         const std::vector<FoundHit>& found, ReplyBytes* reply_bytes) {
   SearchAnswer answer{.search_id = NewId(), .truncated = prepared.truncated};
+  if (std::holds_alternative<TextQuery>(query.query) && query.mode == SearchMode::kVector) {
+    answer.calibration = call.calibration;
+  }
   const size_t slice = query.with_documents ? kTextsAtOnce : kIdsAtOnce;
   for (size_t first = 0; first < found.size(); first += slice) {
     const std::span<const FoundHit> hits = std::span(found).subspan(first, std::min(slice, found.size() - first));
@@ -279,6 +313,8 @@ absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::str
     call.pin = call.documents->PinVersions();
     call.snapshot = call.release->index->snapshot();
   } while (call.snapshot->commit() < *call.pin);
+  call.calibration = call.release->calibration->Get();
+  RETURN_IF_ERROR(CheckRelevance(call, queries));
   RETURN_IF_ERROR(CheckDeadline(call));
 
   ASSIGN_OR_RETURN(const std::vector<PreparedQuery> prepared, Prepare(call, queries, queue_));

@@ -64,6 +64,7 @@ struct SearchQuery {
   int top_k = 10;
   int offset = 0;
   std::optional<float> min_score;
+  std::optional<double> min_relevance;                  // Of a text query in the mode kVector.
   std::optional<int> ef_search, nprobe, rerank_factor;  // Of the index's kind; refused where it has none.
   bool exact = false;                                   // Every vector is scored.
   std::optional<GroupBy> group_by;
@@ -82,6 +83,8 @@ struct SearchAnswer {
   std::string search_id;
   std::vector<SearchHit> hits;
   bool truncated = false;
+  // Of a text query, when the release has one: what its scores mean.
+  std::optional<PlattScaling> calibration;
 };
 
 struct SearchAnswers {

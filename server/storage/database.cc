@@ -1,5 +1,6 @@
 #include "server/storage/database.h"
 
+#include <SQLiteCpp/Backup.h>
 #include <sqlite3.h>
 
 #include "server/base/status.h"
@@ -41,15 +42,16 @@ Database::Database(std::filesystem::path path, int flags)
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::filesystem::path& path,
-                                                         std::span<const char* const> migrations) {
+                                                         std::span<const char* const> migrations,
+                                                         Durability durability) {
   std::unique_ptr<Database> database;
   try {
     database.reset(new Database(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE));
   } catch (const std::exception& error) {
     return absl::InternalError(Concat(path.string(), ": ", error.what()));
   }
-  RETURN_IF_ERROR(database->Read([](Database& db) -> absl::Status {
-    db.Configure();
+  RETURN_IF_ERROR(database->Read([&](Database& db) -> absl::Status {
+    db.Configure(durability);
     return db.RegisterWords();
   }));
   RETURN_IF_ERROR(database->Write([&](Database& db) { return db.Migrate(migrations); }));
@@ -67,9 +69,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::OpenReadOnly(const std::file
   return database;
 }
 
-void Database::Configure() {
+void Database::Configure(Durability durability) {
   connection_.exec("PRAGMA journal_mode = WAL");
-  connection_.exec("PRAGMA synchronous = FULL");
+  connection_.exec(durability == Durability::kPower ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
   // A bulk import grows the log; the next checkpoint gives the disk back down to this.
   connection_.exec("PRAGMA journal_size_limit = 67108864");
 }
@@ -89,6 +91,28 @@ absl::Status Database::Migrate(std::span<const char* const> migrations) {
   for (int n = format; n < newest; ++n) connection_.exec(migrations[n]);
   if (format != newest) connection_.exec(Concat("PRAGMA user_version = ", newest));
   return absl::OkStatus();
+}
+
+absl::Status Database::CopyTo(const std::filesystem::path& to,
+                              const std::function<absl::Status(int64_t, int64_t)>& proceed) {
+  constexpr int kPagesAtOnce = 1024;
+  absl::MutexLock lock(&mutex_);
+  try {
+    SQLite::Database copy(to.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX);
+    copy.exec("PRAGMA synchronous = OFF");  // Whoever publishes the copy syncs it.
+    const int64_t page_bytes = connection_.execAndGet("PRAGMA page_size").getInt64();
+    // Held over all steps: a backup whose source changes between two steps would begin anew.
+    SQLite::Transaction moment(connection_);
+    connection_.execAndGet("SELECT count(*) FROM sqlite_schema");
+    SQLite::Backup backup(copy, connection_);
+    while (backup.executeStep(kPagesAtOnce) != SQLITE_DONE) {
+      const int64_t all = backup.getTotalPageCount();
+      RETURN_IF_ERROR(proceed((all - backup.getRemainingPageCount()) * page_bytes, all * page_bytes));
+    }
+    return absl::OkStatus();
+  } catch (const std::exception& error) {
+    return ToStatus(error);
+  }
 }
 
 absl::Status Database::ToStatus(const std::exception& error) const {

@@ -34,12 +34,16 @@
 
 namespace tandem {
 
+// What an OK after a change outlives: a loss of power, or an end of the process only.
+enum class Durability { kPower, kProcess };
+
 class Database {
  public:
   // Opens for writing, creates the file when it is not there, and brings it to the newest format: `migrations[n]` takes
   // it from format n to n + 1, and user_version holds the format. FAILED_PRECONDITION when the file's format is newer.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path,
-                                                        std::span<const char* const> migrations);
+                                                        std::span<const char* const> migrations,
+                                                        Durability durability = Durability::kPower);
   // A second connection, beside an open one that writes.
   static absl::StatusOr<std::unique_ptr<Database>> OpenReadOnly(const std::filesystem::path& path);
 
@@ -68,6 +72,12 @@ class Database {
     }
   }
 
+  // Copies the database, as it is at one moment, into the new file `to`, which nobody else has open. Other connections
+  // read and write meanwhile; what they write stays in the write-ahead log until this ends. `proceed` gets bytes done
+  // and all, every few MiB; its error ends the copy and is returned.
+  absl::Status CopyTo(const std::filesystem::path& to,
+                      const std::function<absl::Status(int64_t done, int64_t all)>& proceed);
+
   // Of the last INSERT; of the last INSERT, UPDATE or DELETE. Only inside a body.
   int64_t LastRowId() { return connection_.getLastInsertRowid(); }
   // For what SQLiteCpp has no call for. Only inside a body.
@@ -78,7 +88,7 @@ class Database {
  private:
   friend class Query;
   Database(std::filesystem::path path, int flags);
-  void Configure();
+  void Configure(Durability durability);
   absl::Status RegisterWords();
   absl::Status Migrate(std::span<const char* const> migrations);
   absl::Status ToStatus(const std::exception& error) const;
@@ -143,8 +153,10 @@ class Query {
     }
   }
   template <typename Enum>
-  requires std::is_enum_v<Enum>
-  void Bind(int index, Enum value) { statement_.bind(index, static_cast<int>(value)); }
+    requires std::is_enum_v<Enum>
+  void Bind(int index, Enum value) {
+    statement_.bind(index, static_cast<int>(value));
+  }
 
   SQLite::Statement& statement_;
   int column_ = 0;

@@ -138,8 +138,8 @@ void DocumentStore::Rep::Publish(const VersionChanges& changes, int64_t commit) 
 absl::StatusOr<std::unique_ptr<Database>> DocumentStore::Rep::Borrow() {
   {
     absl::MutexLock lock(&readers_mutex);
-    readers_mutex.Await(absl::Condition(
-        +[](Rep* rep) { return !rep->idle_readers.empty() || rep->open_readers < kMaxReaders; }, this));
+    readers_mutex.Await(
+        absl::Condition(+[](Rep* rep) { return !rep->idle_readers.empty() || rep->open_readers < kMaxReaders; }, this));
     if (!idle_readers.empty()) {
       std::unique_ptr<Database> reader = std::move(idle_readers.back());
       idle_readers.pop_back();
@@ -248,6 +248,13 @@ void DocumentStore::Wake() {
   absl::MutexLock lock(&rep_->head_mutex);
   ++rep_->wakes;
   if (rep_->waiters == 0) rep_->pending_wake = true;
+}
+
+// On a connection of its own: the few that reads share are for short ones.
+absl::Status DocumentStore::CopyTo(const std::filesystem::path& to,
+                                   const std::function<absl::Status(int64_t, int64_t)>& proceed) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Database> reader, Database::OpenReadOnly(rep_->path));
+  return reader->CopyTo(to, proceed);
 }
 
 absl::StatusOr<int64_t> DocumentStore::Count() {

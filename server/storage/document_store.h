@@ -150,6 +150,10 @@ class DocumentStore {
   absl::Status MarkSealed(std::string_view release, int64_t commit);
   absl::Status DropFollower(std::string_view release);
 
+  // Copies everything, as it is at one moment, into the new file `to`; see Database::CopyTo. Reads and writes go on.
+  absl::Status CopyTo(const std::filesystem::path& to,
+                      const std::function<absl::Status(int64_t done, int64_t all)>& proceed);
+
   // Releases that have a cursor or vectors here, by id; one that no release row names is what a crash left behind.
   absl::StatusOr<std::map<std::string, Cursor>> Followers();
 

@@ -98,6 +98,17 @@ constexpr const char* kMigrations[] = {
     // EXTERNAL collections; 0 dimensions: it is none.
     "ALTER TABLE collections ADD COLUMN external_dimensions INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE collections ADD COLUMN external_metric INTEGER NOT NULL DEFAULT 0",
+
+    // What users say of hits. retrain_after 0: never.
+    "CREATE TABLE feedback_policies (collection INTEGER PRIMARY KEY REFERENCES collections (key) ON DELETE CASCADE,"
+    "  dataset TEXT NOT NULL, retrain_after INTEGER NOT NULL, training TEXT NOT NULL, request BLOB NOT NULL,"
+    "  new_examples INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 1,"
+    "  start_us INTEGER NOT NULL DEFAULT 0, job TEXT NOT NULL DEFAULT '', release TEXT NOT NULL DEFAULT '',"
+    "  outcome TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE TABLE judgements (collection INTEGER NOT NULL REFERENCES collections (key) ON DELETE CASCADE,"
+    "  search_id TEXT NOT NULL, document TEXT NOT NULL, relevant INTEGER NOT NULL, text TEXT NOT NULL,"
+    "  time_us INTEGER NOT NULL, PRIMARY KEY (collection, search_id, document)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX judgements_by_time ON judgements (time_us)",
 };
 
 constexpr absl::Duration kAnswersAreKept = absl::Hours(24);

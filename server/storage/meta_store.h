@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/storage/feedback_records.h"
 #include "server/storage/records.h"
 
 namespace tandem {
@@ -26,6 +27,18 @@ struct AppendResult {
   int accepted = 0;
   std::string errors_json;  // As the caller gave it; comes back unchanged for a repeated message.
   bool repeated = false;
+};
+
+// A collection with all that it needs of meta.db to answer somewhere else: what a snapshot holds.
+struct CollectionCopy {
+  struct Set {
+    EvaluationSetRecord record;
+    std::vector<EvaluationQuery> queries;
+  };
+  CollectionRecord collection;  // Without previous release.
+  std::vector<Set> evaluation_sets;
+  std::optional<ReleaseRecord> release;         // The live one, and
+  std::optional<ModelRevisionRecord> revision;  // what it embeds with.
 };
 
 class MetaStore {
@@ -108,6 +121,26 @@ class MetaStore {
   absl::StatusOr<CollectionRecord> UpdateCollection(const CollectionRecord& collection, std::optional<int64_t> etag);
   // With its evaluation sets and releases. Refused while a job that is not finished reads it.
   absl::Status DeleteCollection(std::string_view tenant, std::string_view id);
+
+  // One transaction each. Insert makes the collection, its evaluation sets, its live release and, unless it is there
+  // already, the model revision; ALREADY_EXISTS when the collection's id is taken, FAILED_PRECONDITION when the
+  // revision's name belongs to other weights or another contract.
+  absl::StatusOr<CollectionCopy> CopyCollection(std::string_view tenant, std::string_view id);
+  absl::Status InsertCopy(const CollectionCopy& copy);
+
+  // Feedback. A collection without a policy has an empty one. Set replaces dataset, retrain_after and training;
+  // NOT_FOUND for a dataset that is not there.
+  absl::Status SetFeedbackPolicy(const FeedbackPolicy& policy);
+  absl::StatusOr<FeedbackPolicy> GetFeedbackPolicy(std::string_view tenant, std::string_view collection);
+  absl::StatusOr<std::vector<FeedbackPolicy>> AllFeedbackPolicies();
+  // Replaces `last`, and counts `taken_examples` as no longer new.
+  absl::Status UpdateFeedbackRound(const FeedbackPolicy& policy, int64_t taken_examples);
+  // One transaction: remembers the judgement and appends what `examples` makes of the others of the same search to the
+  // policy's dataset. Returns how many examples that were; nothing happens when the same judgement is there already.
+  // FAILED_PRECONDITION without a dataset.
+  absl::StatusOr<int> AddJudgement(
+      std::string_view tenant, std::string_view collection, std::string_view search_id, const HitJudgement& judgement,
+      const std::function<std::vector<Example>(const std::vector<HitJudgement>& others)>& examples);
 
   // Evaluation sets. Lists are by id.
   absl::Status CreateEvaluationSet(const EvaluationSetRecord& set, const std::vector<EvaluationQuery>& queries,

@@ -52,25 +52,28 @@ absl::Status RequireEtag(const CollectionRecord& row, std::optional<int64_t> eta
   return absl::AbortedError(Concat(CollectionName(row.id), ": etag ", *etag, " is stale, it is ", row.etag));
 }
 
+absl::Status InsertCollection(Database& db, const CollectionRecord& collection) {
+  if (CollectionKey(db, collection.tenant, collection.id).ok()) return AlreadyExists(CollectionName(collection.id));
+  Query(db,
+        "INSERT INTO collections (tenant, id, display_name, create_us, gate_set, gate_margin, gate_min_recall,"
+        " gate_min_ndcg, rollback_window_us, etag, live_release, previous_release, fields, keyword_index,"
+        " external_dimensions, external_metric) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        collection.tenant, collection.id, collection.display_name, collection.create_time,
+        collection.gate.evaluation_set, collection.gate.margin, collection.gate.min_index_recall,
+        collection.gate.min_ndcg, int64_t{absl::ToInt64Microseconds(collection.rollback_window)}, collection.etag,
+        collection.live_release, collection.previous_release, PackFields(collection.fields), collection.keyword_index,
+        collection.external ? collection.external->dimensions : 0,
+        collection.external ? static_cast<int>(collection.external->metric) : 0)
+      .Run();
+  return absl::OkStatus();
+}
+
 absl::Status MetaStore::CreateCollection(const CollectionRecord& collection, const Request* request) {
   return rep_->db->Write([&](Database& db) -> absl::Status {
     RETURN_IF_ERROR(ReserveAnswer(db, request));
-    if (CollectionKey(db, collection.tenant, collection.id).ok()) return AlreadyExists(CollectionName(collection.id));
-    if (!collection.gate.evaluation_set.empty()) {
-      return NotFound(EvaluationSetName(collection.id, collection.gate.evaluation_set));
-    }
-    Query(db,
-          "INSERT INTO collections (tenant, id, display_name, create_us, gate_set, gate_margin, gate_min_recall,"
-          " gate_min_ndcg, rollback_window_us, etag, live_release, previous_release, fields, keyword_index,"
-          " external_dimensions, external_metric) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          collection.tenant, collection.id, collection.display_name, collection.create_time,
-          collection.gate.evaluation_set, collection.gate.margin, collection.gate.min_index_recall,
-          collection.gate.min_ndcg, int64_t{absl::ToInt64Microseconds(collection.rollback_window)}, collection.etag,
-          collection.live_release, collection.previous_release, PackFields(collection.fields), collection.keyword_index,
-          collection.external ? collection.external->dimensions : 0,
-          collection.external ? static_cast<int>(collection.external->metric) : 0)
-        .Run();
-    return absl::OkStatus();
+    RETURN_IF_ERROR(InsertCollection(db, collection));
+    if (collection.gate.evaluation_set.empty()) return absl::OkStatus();
+    return NotFound(EvaluationSetName(collection.id, collection.gate.evaluation_set));
   });
 }
 

@@ -35,19 +35,38 @@ absl::Status RequireEvaluationSet(Database& db, int64_t collection_key, std::str
   return row.Next() ? absl::OkStatus() : NotFound(EvaluationSetName(collection, id));
 }
 
+absl::Status InsertEvaluationSet(Database& db, int64_t collection_key, const EvaluationSetRecord& set,
+                                 const std::vector<EvaluationQuery>& queries) {
+  if (RequireEvaluationSet(db, collection_key, set.collection, set.id).ok()) {
+    return AlreadyExists(EvaluationSetName(set.collection, set.id));
+  }
+  Query(db, "INSERT INTO evaluation_sets (collection, id, create_us, query_count) VALUES (?, ?, ?, ?)", collection_key,
+        set.id, set.create_time, static_cast<int64_t>(queries.size()))
+      .Run();
+  InsertQueries(db, db.LastRowId(), queries);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<EvaluationQuery>> ReadQueries(Database& db, int64_t collection_key, std::string_view id) {
+  std::vector<EvaluationQuery> queries;
+  Query row(db,
+            "SELECT q.text, q.judgements FROM evaluation_sets s JOIN evaluation_queries q ON q.evaluation_set = s.key "
+            "WHERE s.collection = ? AND s.id = ? ORDER BY q.position",
+            collection_key, id);
+  while (row.Next()) {
+    EvaluationQuery& query = queries.emplace_back();
+    query.text = row.Text();
+    ASSIGN_OR_RETURN(query.judgements, UnpackJudgements(row.Blob()));
+  }
+  return queries;
+}
+
 absl::Status MetaStore::CreateEvaluationSet(const EvaluationSetRecord& set, const std::vector<EvaluationQuery>& queries,
                                             const Request* request) {
   return rep_->db->Write([&](Database& db) -> absl::Status {
     RETURN_IF_ERROR(ReserveAnswer(db, request));
     ASSIGN_OR_RETURN(const int64_t key, CollectionKey(db, set.tenant, set.collection));
-    if (RequireEvaluationSet(db, key, set.collection, set.id).ok()) {
-      return AlreadyExists(EvaluationSetName(set.collection, set.id));
-    }
-    Query(db, "INSERT INTO evaluation_sets (collection, id, create_us, query_count) VALUES (?, ?, ?, ?)", key, set.id,
-          set.create_time, static_cast<int64_t>(queries.size()))
-        .Run();
-    InsertQueries(db, db.LastRowId(), queries);
-    return absl::OkStatus();
+    return InsertEvaluationSet(db, key, set, queries);
   });
 }
 
@@ -67,18 +86,7 @@ absl::StatusOr<std::vector<EvaluationQuery>> MetaStore::ReadEvaluationQueries(st
   return rep_->db->Read([&](Database& db) -> absl::StatusOr<std::vector<EvaluationQuery>> {
     ASSIGN_OR_RETURN(const int64_t key, CollectionKey(db, tenant, collection));
     RETURN_IF_ERROR(RequireEvaluationSet(db, key, collection, id));
-    std::vector<EvaluationQuery> queries;
-    Query row(
-        db,
-        "SELECT q.text, q.judgements FROM evaluation_sets s JOIN evaluation_queries q ON q.evaluation_set = s.key "
-        "WHERE s.collection = ? AND s.id = ? ORDER BY q.position",
-        key, id);
-    while (row.Next()) {
-      EvaluationQuery& query = queries.emplace_back();
-      query.text = row.Text();
-      ASSIGN_OR_RETURN(query.judgements, UnpackJudgements(row.Blob()));
-    }
-    return queries;
+    return ReadQueries(db, key, id);
   });
 }
 

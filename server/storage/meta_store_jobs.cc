@@ -106,7 +106,7 @@ absl::Status MetaStore::CreateJob(const JobRecord& job, const Request* request) 
   return rep_->db->Write([&](Database& db) -> absl::Status {
     RETURN_IF_ERROR(ReserveAnswer(db, request));
     if (FindJob(db, job.tenant, job.id).ok()) return AlreadyExists(JobName(job.id));
-    RETURN_IF_ERROR(DatasetKey(db, job.tenant, job.dataset).status());
+    if (!job.dataset.empty()) RETURN_IF_ERROR(DatasetKey(db, job.tenant, job.dataset).status());
     for (const std::string& dataset : job.datasets) RETURN_IF_ERROR(DatasetKey(db, job.tenant, dataset).status());
     if (!job.base_revision.empty()) RETURN_IF_ERROR(RequireRevision(db, job.tenant, job.base_revision));
     if (!job.collection.empty()) RETURN_IF_ERROR(CollectionKey(db, job.tenant, job.collection).status());

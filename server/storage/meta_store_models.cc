@@ -138,13 +138,16 @@ absl::Status MetaStore::AddModelRevision(const ModelRevisionRecord& revision) {
   return rep_->db->Write([&](Database& db) { return InsertRevision(db, revision); });
 }
 
+absl::StatusOr<ModelRevisionRecord> FindRevision(Database& db, std::string_view tenant, std::string_view model,
+                                                 std::string_view id) {
+  Query row(db, Concat(kSelectRevision, "WHERE tenant = ? AND model = ? AND id = ?"), tenant, model, id);
+  if (!row.Next()) return NotFound(RevisionName(model, id));
+  return ReadRevision(row);
+}
+
 absl::StatusOr<ModelRevisionRecord> MetaStore::GetModelRevision(std::string_view tenant, std::string_view model,
                                                                 std::string_view revision) {
-  return rep_->db->Read([&](Database& db) -> absl::StatusOr<ModelRevisionRecord> {
-    Query row(db, Concat(kSelectRevision, "WHERE tenant = ? AND model = ? AND id = ?"), tenant, model, revision);
-    if (!row.Next()) return NotFound(RevisionName(model, revision));
-    return ReadRevision(row);
-  });
+  return rep_->db->Read([&](Database& db) { return FindRevision(db, tenant, model, revision); });
 }
 
 absl::StatusOr<std::vector<ModelRevisionRecord>> MetaStore::ListModelRevisions(std::string_view tenant,

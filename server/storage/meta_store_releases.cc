@@ -41,13 +41,6 @@ absl::StatusOr<ReleaseRecord> ReadRelease(Query& row, std::string_view tenant, s
   return release;
 }
 
-absl::StatusOr<ReleaseRecord> FindRelease(Database& db, int64_t collection_key, std::string_view tenant,
-                                          std::string_view collection, std::string_view id) {
-  Query row(db, Concat(kSelectRelease, "WHERE collection = ? AND id = ?"), collection_key, id);
-  if (!row.Next()) return NotFound(ReleaseName(collection, id));
-  return ReadRelease(row, tenant, collection);
-}
-
 // What UpdateRelease may do. To LIVE and from LIVE only PromoteRelease leads: the collection's pointers move with it.
 bool MayBecome(ReleaseState from, ReleaseState to) {
   if (from == to) return true;
@@ -117,27 +110,37 @@ void StepDown(Database& db, int64_t key, const CollectionRecord& row, std::strin
 
 }  // namespace
 
+absl::StatusOr<ReleaseRecord> FindRelease(Database& db, int64_t collection_key, std::string_view tenant,
+                                          std::string_view collection, std::string_view id) {
+  Query row(db, Concat(kSelectRelease, "WHERE collection = ? AND id = ?"), collection_key, id);
+  if (!row.Next()) return NotFound(ReleaseName(collection, id));
+  return ReadRelease(row, tenant, collection);
+}
+
+absl::Status InsertRelease(Database& db, int64_t collection_key, const ReleaseRecord& release) {
+  if (FindRelease(db, collection_key, release.tenant, release.collection, release.id).ok()) {
+    return AlreadyExists(ReleaseName(release.collection, release.id));
+  }
+  Query(db,
+        "INSERT INTO releases (collection, id, state, create_us, model, revision, index_kind, hnsw_m,"
+        " hnsw_ef_construction, hnsw_ef_search, contract, evaluation, error_code, error_message)"
+        " VALUES (?, ?, 1, 0, '', '', 1, 0, 0, 0, '', '', 0, '')",
+        collection_key, release.id)
+      .Run();
+  WriteRelease(db, collection_key, release);
+  return absl::OkStatus();
+}
+
 absl::Status MetaStore::CreateRelease(const ReleaseRecord& release, const Request* request) {
   return rep_->db->Write([&](Database& db) -> absl::Status {
     RETURN_IF_ERROR(ReserveAnswer(db, request));
     ASSIGN_OR_RETURN(const int64_t key, CollectionKey(db, release.tenant, release.collection));
-    if (FindRelease(db, key, release.tenant, release.collection, release.id).ok()) {
-      return AlreadyExists(ReleaseName(release.collection, release.id));
-    }
+    RETURN_IF_ERROR(InsertRelease(db, key, release));
     if (!release.external()) {
       RETURN_IF_ERROR(RequireRevision(db, release.tenant, RevisionName(release.model, release.revision)));
     }
-    if (release.state != ReleaseState::kBuilding) {
-      return IllegalStep(release.collection, release.id, ReleaseState::kBuilding, release.state);
-    }
-    Query(db,
-          "INSERT INTO releases (collection, id, state, create_us, model, revision, index_kind, hnsw_m,"
-          " hnsw_ef_construction, hnsw_ef_search, contract, evaluation, error_code, error_message)"
-          " VALUES (?, ?, 1, 0, '', '', 1, 0, 0, 0, '', '', 0, '')",
-          key, release.id)
-        .Run();
-    WriteRelease(db, key, release);
-    return absl::OkStatus();
+    if (release.state == ReleaseState::kBuilding) return absl::OkStatus();
+    return IllegalStep(release.collection, release.id, ReleaseState::kBuilding, release.state);
   });
 }
 

@@ -61,6 +61,16 @@ absl::Status RequireEvaluationSet(Database& db, int64_t collection_key, std::str
                                   std::string_view id);
 
 absl::Status InsertRevision(Database& db, const ModelRevisionRecord& revision);
+absl::StatusOr<ModelRevisionRecord> FindRevision(Database& db, std::string_view tenant, std::string_view model,
+                                                 std::string_view id);
+// The row alone, as it is: ALREADY_EXISTS when its id is taken, nothing else is checked.
+absl::Status InsertCollection(Database& db, const CollectionRecord& collection);
+absl::Status InsertEvaluationSet(Database& db, int64_t collection_key, const EvaluationSetRecord& set,
+                                 const std::vector<EvaluationQuery>& queries);
+absl::StatusOr<std::vector<EvaluationQuery>> ReadQueries(Database& db, int64_t collection_key, std::string_view id);
+absl::Status InsertRelease(Database& db, int64_t collection_key, const ReleaseRecord& release);
+absl::StatusOr<ReleaseRecord> FindRelease(Database& db, int64_t collection_key, std::string_view tenant,
+                                          std::string_view collection, std::string_view id);
 // Refuses an illegal step, then replaces the row.
 absl::Status ReplaceJob(Database& db, const JobRecord& job);
 absl::StatusOr<CollectionRecord> ReadCollection(Database& db, std::string_view tenant, std::string_view id);

@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "server/base/bootstrap.h"
+#include "server/base/calibration.h"
 #include "server/base/embedding_contract.h"
 #include "server/base/query_changes.h"
 #include "server/base/retrieval_metrics.h"
@@ -97,7 +98,14 @@ struct ModelRevisionRecord {
 // Values reach disk: do not change. Legal transitions: kQueued -> kRunning -> {kSucceeded, kFailed, kCancelled};
 // kQueued -> kCancelled; kRunning -> kQueued (to be resumed).
 enum class JobState { kQueued = 1, kRunning = 2, kSucceeded = 3, kFailed = 4, kCancelled = 5 };
-enum class JobKind { kTrain = 1, kMineNegatives = 2, kAnalyzeDataset = 3 };
+enum class JobKind {
+  kTrain = 1,
+  kMineNegatives = 2,
+  kAnalyzeDataset = 3,
+  kCompareReleases = 4,
+  kCreateSnapshot = 5,
+  kRestoreSnapshot = 6
+};
 
 // Events, checkpoints and the trainer's options lie in <data>/jobs/<tenant>/<id>/.
 struct JobRecord {
@@ -109,10 +117,10 @@ struct JobRecord {
   int attempt = 0;
   bool cancel_requested = false;
   std::string options_json;           // What the job was asked to do: jobs/job_plan.h, or the plan of its body.
-  std::string dataset;                // Dataset id; of the first objective.
+  std::string dataset;                // Dataset id; of the first objective. Empty: the job reads none.
   std::vector<std::string> datasets;  // Ids of all that it reads: of the objectives, then of the validation.
   std::string base_revision;          // "models/m/revisions/r"; empty: none.
-  std::string collection;             // Collection id or empty: whose live release the job asks.
+  std::string collection;             // Collection id or empty: that it works on, which stays as long as the job runs.
   std::string target_model;           // Model id or empty.
   std::string target_dataset;         // Dataset id or empty: what the job appends to. It need not be there.
   std::string result_revision;        // "models/m/revisions/r" when a training is kSucceeded.
@@ -201,6 +209,7 @@ struct Evaluation {
   int64_t commit = 0;
   RetrievalMetrics metrics;
   double index_recall_at_10 = 0;
+  std::optional<Calibration> calibration;  // Of the scores of its hits.
 };
 
 // What the gate said of a release that was to go live: release/gate.h.

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "server/base/object_reader.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
@@ -62,10 +63,28 @@ absl::StatusOr<RetrievalMetrics> MetricsFromJson(const nlohmann::json& json) {
 }
 
 nlohmann::json EvaluationToJson(const Evaluation& evaluation) {
-  return {{"evaluation_set", evaluation.evaluation_set},
-          {"commit", evaluation.commit},
-          {"metrics", MetricsToJson(evaluation.metrics)},
-          {"index_recall_at_10", evaluation.index_recall_at_10}};
+  nlohmann::json json = {{"evaluation_set", evaluation.evaluation_set},
+                         {"commit", evaluation.commit},
+                         {"metrics", MetricsToJson(evaluation.metrics)},
+                         {"index_recall_at_10", evaluation.index_recall_at_10}};
+  if (const std::optional<Calibration>& calibration = evaluation.calibration) {
+    json["calibration"] = {{"slope", calibration->scaling.slope},
+                           {"intercept", calibration->scaling.intercept},
+                           {"scores", calibration->scores},
+                           {"expected_error", calibration->expected_error}};
+  }
+  return json;
+}
+
+absl::StatusOr<Calibration> CalibrationFromJson(const nlohmann::json& json) {
+  Calibration calibration;
+  ObjectReader reader("stored calibration", json);
+  reader.Read("slope", calibration.scaling.slope);
+  reader.Read("intercept", calibration.scaling.intercept);
+  reader.Read("scores", calibration.scores);
+  reader.Read("expected_error", calibration.expected_error);
+  if (const absl::Status read = reader.Finish(); !read.ok()) return absl::DataLossError(read.message());
+  return calibration;
 }
 
 absl::StatusOr<Evaluation> EvaluationFromJson(const nlohmann::json& json) {
@@ -79,6 +98,9 @@ absl::StatusOr<Evaluation> EvaluationFromJson(const nlohmann::json& json) {
   evaluation.commit = json["commit"].get<int64_t>();
   evaluation.index_recall_at_10 = json["index_recall_at_10"].get<double>();
   ASSIGN_OR_RETURN(evaluation.metrics, MetricsFromJson(json["metrics"]));
+  if (json.contains("calibration")) {
+    ASSIGN_OR_RETURN(evaluation.calibration, CalibrationFromJson(json["calibration"]));
+  }
   return evaluation;
 }
 

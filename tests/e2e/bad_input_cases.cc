@@ -123,6 +123,8 @@ void AddSearch(Cases* cases, const std::string& method, const std::string& open,
   for (const char* bad : {"0", "10001"}) add(std::string("text: \"q\" ef_search: ") + bad, "ef_search");
   for (const char* bad : {"0", "65537"}) add(std::string("text: \"q\" nprobe: ") + bad, "nprobe");
   for (const char* bad : {"0", "1001"}) add(std::string("text: \"q\" rerank_factor: ") + bad, "rerank_factor");
+  for (const char* bad : {"-0.1", "1.1", "nan"}) add(std::string("text: \"q\" min_relevance: ") + bad, "min_relevance");
+  add("documents { ids: \"a\" } min_relevance: 0.5", "min_relevance");
   add("text: \"q\" view: 9", "view");
 }
 
@@ -288,6 +290,23 @@ void AddCollections(Cases* cases) {
                     ""});
   cases->push_back({update, {name + mask + "etag: \"x\""}, "etag", ""});
   AddGate(cases, update, name + mask);
+  const auto feedback = [&](const std::string& policy, const std::string& path) {
+    cases->push_back({update, {name + "update_mask { paths: \"feedback\" } feedback { " + policy + " }"}, path, ""});
+  };
+  const std::string dataset = "dataset: \"datasets/d\" ";
+  feedback("dataset: \"d\"", "feedback.dataset");
+  feedback("retrain_after: 5", "feedback.retrain_after");
+  feedback("training { }", "feedback.training");
+  for (const char* bad : {"0", "-1", "1000001"}) {
+    feedback(dataset + "retrain_after: " + bad, "feedback.retrain_after");
+  }
+  feedback(dataset + "training { base_revision: \"models/m\" }", "feedback.training.base_revision");
+  feedback(dataset + "training { dataset: \"datasets/d\" }", "feedback.training.dataset");
+  feedback(dataset + "training { request_id: \"r\" }", "feedback.training.request_id");
+  feedback(dataset + "training { options { batch_size: 1 } }", "feedback.training.options.batch_size");
+  feedback(dataset + "training { loss { info_nce { scale: -1 } } }", "feedback.training.loss.info_nce.scale");
+  feedback(dataset + "training { validation_dataset: \"d\" }", "feedback.training.validation_dataset");
+  cases->push_back({update, {name + "update_mask { paths: \"gate\" } feedback { }"}, "feedback", ""});
   const std::string upsert = service + "UpsertDocuments", import = service + "ImportDocuments";
   const std::string document = "documents { id: \"a\" text: \"t\" } ";
   AddName(cases, upsert, "collection", document);
@@ -410,6 +429,15 @@ void AddReleases(Cases* cases) {
   cases->push_back({compare, {first + set + "second: \"collections/x/releases/b\""}, "second", ""});
   cases->push_back(
       {compare, {first + second + "evaluation_set: \"collections/x/evaluationSets/e\""}, "evaluation_set", ""});
+  cases->push_back({compare, {first + second + set + "queries: \"q\""}, "queries", ""});
+  cases->push_back({compare, {first + second + "queries: \"q\" queries: \"\""}, "queries[1]", ""});
+  std::string many;
+  for (int i = 0; i < 10'001; ++i) many += "queries: \"q\" ";
+  cases->push_back({compare, {first + second + many}, "queries", ""});
+  for (const char* bad : {"0", "-1", "101"}) {
+    cases->push_back({compare, {first + second + set + "top_k: " + bad}, "top_k", ""});
+  }
+  cases->push_back({compare, {first + second + set + "request_id: " + Quoted(65)}, "request_id", ""});
 }
 
 void AddSearches(Cases* cases) {
@@ -439,6 +467,14 @@ void AddServer(Cases* cases) {
   cases->push_back({"SnapshotService/RestoreSnapshot", {"collection_id: \"c\" snapshot_id: \"\""}, "snapshot_id", ""});
   cases->push_back(
       {"SnapshotService/RestoreSnapshot", {snapshot + "collection_id: \"collections/c\""}, "collection_id", ""});
+  cases->push_back({"SnapshotService/RestoreSnapshot", {snapshot + "request_id: " + Quoted(65)}, "request_id", ""});
+  cases->push_back({"SnapshotService/CreateSnapshot",
+                    {"collection: \"collections/c\" request_id: " + Quoted(65)},
+                    "request_id",
+                    ""});
+  AddPaging(cases, "SnapshotService/ListSnapshots");
+  AddName(cases, "SnapshotService/DeleteSnapshot", "name");
+  AddName(cases, "SnapshotService/DownloadSnapshot", "name");
   const std::string create = "AdminService/CreateApiKey", role = "role: READER ", tenant = "tenant: \"t\" ";
   cases->push_back({create, {role + tenant + "api_key_id: \"Upper\""}, "api_key_id", ""});
   cases->push_back({create, {tenant}, "role", ""});

@@ -303,12 +303,6 @@ TEST_F(BadInputTest, AMessageOverTheLimitIsRefused) {
 
 TEST_F(BadInputTest, WhatTheServerLacksSaysSoOnlyAfterTheRequestIsFoundGood) {
   const std::vector<std::pair<std::string, std::string>> calls = {
-      {"ReleaseService/CompareReleases",
-       "first: \"collections/c/releases/a\" second: \"collections/c/releases/b\" "
-       "evaluation_set: \"collections/c/evaluationSets/e\""},
-      {"SearchService/SendFeedback", "search_id: \"s\" document: \"a\" judgement: RELEVANT"},
-      {"SnapshotService/CreateSnapshot", "collection: \"collections/c\" snapshot_id: \"s\""},
-      {"SnapshotService/RestoreSnapshot", "collection_id: \"c\" snapshot_id: \"s\""},
       {"AdminService/CreateApiKey", "role: READER tenant: \"t\""},
       {"AdminService/ListApiKeys", ""},
       {"AdminService/DeleteApiKey", "name: \"apiKeys/k\""}};

@@ -257,9 +257,9 @@ TEST_F(ServerJobsTest, AJobThatHasBegunToAppendIsNotCancelledAndEndsAfterARestar
 
 TEST_F(ServerJobsTest, AJobOfAKindThatThisServerDoesNotKnowFails) {
   StartJobs();
-  const JobRecord job = FinishedJob(Submit(static_cast<JobKind>(4)));
+  const JobRecord job = FinishedJob(Submit(static_cast<JobKind>(77)));
   EXPECT_EQ(job.state, JobState::kFailed);
-  EXPECT_THAT(job.error_message, HasSubstr("kind 4"));
+  EXPECT_THAT(job.error_message, HasSubstr("kind 77"));
 }
 
 TEST_F(ServerJobsTest, ASubmissionThatNamesWhatIsGoneLeavesNothingBehind) {
