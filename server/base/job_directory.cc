@@ -109,6 +109,7 @@ absl::StatusOr<LoraOptions> LoraFromJson(const nlohmann::json& json) {
   reader.Read("rank", lora.rank);
   reader.Read("alpha", lora.alpha);
   reader.Read("dropout", lora.dropout);
+  reader.ReadEnum("initialization", lora.initialization, LoraInitialization::kPrincipal);
   RETURN_IF_ERROR(reader.Finish());
   return lora;
 }
@@ -146,6 +147,9 @@ absl::Status TrainerOptions::Validate() const {
   RETURN_IF_ERROR(CheckRange("options.lora.rank", lora.rank, 0, 256));
   RETURN_IF_ERROR(CheckBetween("options.lora.alpha", lora.alpha, 0, 10'000));
   RETURN_IF_ERROR(CheckBetween("options.lora.dropout", lora.dropout, 0, 0.9));
+  if (lora.dropout > 0 && lora.initialization == LoraInitialization::kPrincipal) {
+    return InvalidField("options.lora.dropout", Concat(lora.dropout, ": must be 0 with principal initialization"));
+  }
   RETURN_IF_ERROR(CheckMining(*this));
   return CheckRange("threads", threads, 1, 1024);
 }
@@ -169,27 +173,30 @@ std::filesystem::path BaseDirectory(const TrainerOptions& options, const std::fi
 }
 
 nlohmann::json ToJson(const TrainerOptions& options) {
-  nlohmann::json json = {
-      {"base_directory", options.base_directory},
-      {"objectives", nlohmann::json::array()},
-      {"mixing", static_cast<int>(options.mixing)},
-      {"batch_size", options.batch_size},
-      {"epochs", options.epochs},
-      {"learning_rate", options.learning_rate},
-      {"schedule", static_cast<int>(options.schedule)},
-      {"weight_decay", options.weight_decay},
-      {"max_gradient_norm", options.max_gradient_norm},
-      {"seed", options.seed},
-      {"order", static_cast<int>(options.order)},
-      {"texts_per_class", options.texts_per_class},
-      {"validation_fraction", options.validation_fraction},
-      {"checkpoint_steps", options.checkpoint_steps},
-      {"freeze_embeddings", options.freeze_embeddings},
-      {"freeze_layers", options.freeze_layers},
-      {"layer_decay", options.layer_decay},
-      {"precision", static_cast<int>(options.precision)},
-      {"lora", {{"rank", options.lora.rank}, {"alpha", options.lora.alpha}, {"dropout", options.lora.dropout}}},
-      {"threads", options.threads}};
+  nlohmann::json json = {{"base_directory", options.base_directory},
+                         {"objectives", nlohmann::json::array()},
+                         {"mixing", static_cast<int>(options.mixing)},
+                         {"batch_size", options.batch_size},
+                         {"epochs", options.epochs},
+                         {"learning_rate", options.learning_rate},
+                         {"schedule", static_cast<int>(options.schedule)},
+                         {"weight_decay", options.weight_decay},
+                         {"max_gradient_norm", options.max_gradient_norm},
+                         {"seed", options.seed},
+                         {"order", static_cast<int>(options.order)},
+                         {"texts_per_class", options.texts_per_class},
+                         {"validation_fraction", options.validation_fraction},
+                         {"checkpoint_steps", options.checkpoint_steps},
+                         {"freeze_embeddings", options.freeze_embeddings},
+                         {"freeze_layers", options.freeze_layers},
+                         {"layer_decay", options.layer_decay},
+                         {"precision", static_cast<int>(options.precision)},
+                         {"lora",
+                          {{"rank", options.lora.rank},
+                           {"alpha", options.lora.alpha},
+                           {"dropout", options.lora.dropout},
+                           {"initialization", static_cast<int>(options.lora.initialization)}}},
+                         {"threads", options.threads}};
   for (const ObjectiveOptions& objective : options.objectives) json["objectives"].push_back(ToJson(objective));
   if (options.micro_batch_size) json["micro_batch_size"] = *options.micro_batch_size;
   if (options.max_steps) json["max_steps"] = *options.max_steps;

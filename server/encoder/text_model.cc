@@ -220,6 +220,22 @@ std::vector<ModelParameter> TextModel::Parameters() const {
   return parameters;
 }
 
+namespace {
+
+// Moves the weight's largest singular values into its adapter: b a scale + weight stays what weight was.
+void BeginPrincipal(Linear& linear, int64_t rank) {
+  const torch::NoGradGuard no_grad;
+  Adapter& adapter = *linear.adapter;
+  const auto [u, values, v] = torch::linalg_svd(linear.weight.to(torch::kFloat64), /*full_matrices=*/false);
+  const int64_t shared = std::min(rank, values.size(0));
+  const torch::Tensor roots = (values.narrow(0, 0, shared) / adapter.scale).sqrt();
+  adapter.a.narrow(0, 0, shared).copy_(roots.unsqueeze(1) * v.narrow(0, 0, shared));
+  adapter.b.narrow(1, 0, shared).copy_(u.narrow(1, 0, shared) * roots);
+  linear.weight.sub_(adapter.b.matmul(adapter.a) * adapter.scale);
+}
+
+}  // namespace
+
 absl::Status TextModel::AddLora(const LoraOptions& options, uint64_t seed) {
   return GuardTorch("add adapters", [&] {
     const double alpha = options.alpha > 0 ? options.alpha : 2.0 * options.rank;
@@ -235,6 +251,7 @@ absl::Status TextModel::AddLora(const LoraOptions& options, uint64_t seed) {
                   .scale = alpha / options.rank,
                   .dropout = options.dropout,
                   .number = static_cast<uint32_t>(i)};
+      if (options.initialization == LoraInitialization::kPrincipal) BeginPrincipal(*rep_->adapted[i], options.rank);
     }
     return absl::OkStatus();
   });

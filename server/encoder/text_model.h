@@ -67,8 +67,10 @@ class TextModel {
   int64_t layers() const;
 
   // Freezes all parameters and adds trainable adapters to the linear maps of the layers: query, key, value, output and
-  // feed-forward. Parameters() lists their factors after the others, as the map's name + ".lora_A" and ".lora_B"; the
-  // first begins with random values of `seed`, as peft's kaiming_uniform, the second as 0, so that nothing changes yet.
+  // feed-forward. Parameters() lists their factors after the others, as the map's name + ".lora_A" and ".lora_B". With
+  // kRandom the first begins with random values of `seed`, as peft's kaiming_uniform, the second as 0. With kPrincipal
+  // they share the largest singular values of the map and their vectors, as peft's "pissa", and the map's own weight is
+  // what is left; where rank is above the map's, the rest is as with kRandom. The outputs stay what they were.
   // REQUIRES: options.rank >= 1; no adapters were added before.
   absl::Status AddLora(const LoraOptions& options, uint64_t seed);
   bool has_lora() const;

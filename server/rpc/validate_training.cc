@@ -95,6 +95,9 @@ absl::Status ValidateValidation(const v1::TrainRequest& request) {
 absl::Status ValidateLora(const v1::TrainingOptions& options) {
   if (!options.has_lora()) return absl::OkStatus();
   RETURN_IF_ERROR(CheckRange("options.lora.rank", options.lora().rank(), 1, 256));
+  RETURN_IF_ERROR(CheckEnum("options.lora.initialization", options.lora().initialization(),
+                            v1::TrainingOptions::Lora::Initialization_IsValid(options.lora().initialization()),
+                            "TrainingOptions.Lora.Initialization"));
   if (!options.lora().has_alpha()) return absl::OkStatus();
   return CheckPositive("options.lora.alpha", options.lora().alpha(), 10'000);
 }

@@ -136,6 +136,8 @@ void AddOptions(Cases* cases, const std::string& method) {
   };
   add("lora { }", "options.lora.rank");
   add("lora { rank: 257 }", "options.lora.rank");
+  add("lora { rank: 8 initialization: 9 }", "options.lora.initialization");
+  add("lora { rank: 8 initialization: PRINCIPAL dropout: 0.1 }", "options.lora.dropout");
   for (const char* bad : {"0", "-1", "10001", "nan"}) {
     add("lora { rank: 8 alpha: " + std::string(bad) + " }", "options.lora.alpha");
   }

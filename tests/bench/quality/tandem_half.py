@@ -7,6 +7,7 @@ its trainer; the result is measured as a sentence-transformers directory, by the
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -28,7 +29,8 @@ def options(setting, examples, seed, base, threads):
 
 
 def train(trainer, setting, examples, seed, base, threads, job):
-    """Leaves the trained model in job/result; returns the mean loss of the last ten steps and the examples a second."""
+    """Leaves the trained model in job/result; returns the mean loss of the last ten steps, the examples a second and the
+    share of the parameters that are trained."""
     job.mkdir(parents=True)
     (job / "options.json").write_text(json.dumps(options(setting, examples, seed, base, threads)))
     (job / "examples-0.jsonl").write_text(lines(examples), encoding="utf-8")
@@ -41,7 +43,9 @@ def train(trainer, setting, examples, seed, base, threads, job):
         raise RuntimeError(f"{setting.name}: {len(steps)} steps, not {expected}: not the batches of the peer")
     seconds = (steps[-1]["time_us"] - steps[0]["time_us"]) / 1e6
     speed = len(examples) * (len(steps) - 1) / len(steps) / seconds
-    return float(numpy.mean([step["loss"] for step in steps[-10:]])), speed
+    told = [re.fullmatch(r"(\d+) parameters are trained; the model has (\d+)", event.get("text", "")) for event in events]
+    trained = [int(match[1]) / int(match[2]) for match in told if match]
+    return float(numpy.mean([step["loss"] for step in steps[-10:]])), speed, trained[0] if trained else 1.0
 
 
 def run(arguments):
@@ -58,8 +62,9 @@ def run(arguments):
             continue
         with tempfile.TemporaryDirectory() as temporary:
             job = (arguments.keep_jobs or Path(temporary)) / f"{setting.name}-{seed}"
-            loss, speed = train(arguments.trainer, setting, examples, seed, arguments.model, arguments.threads, job)
+            loss, speed, trained = train(arguments.trainer, setting, examples, seed, arguments.model, arguments.threads, job)
             measures = evaluate(setting.test, job / "result", arguments.data)
         results.put("runs", setting.name, str(seed), value={
-            "fingerprint": mark, "examples": len(examples), "last_losses": round(loss, 5), "measures": measures})
+            "fingerprint": mark, "examples": len(examples), "last_losses": round(loss, 5), "measures": measures,
+            "trained": round(trained, 5)})
         print(f"{setting.name} seed {seed}: {measures}, {speed:.1f} examples/s", flush=True)

@@ -83,6 +83,10 @@ TEST(TrainerOptionsTest, ValueOutOfRangeIsRefusedWithItsFieldPath) {
       {"options.lora.rank", [](TrainerOptions& o) { o.lora.rank = 257; }},
       {"options.lora.alpha", [](TrainerOptions& o) { o.lora.alpha = -1; }},
       {"options.lora.dropout", [](TrainerOptions& o) { o.lora.dropout = 1; }},
+      {"options.lora.dropout",
+       [](TrainerOptions& o) {
+         o.lora = {.rank = 8, .dropout = 0.1, .initialization = LoraInitialization::kPrincipal};
+       }},
       {"options.mining.options.negatives", [](TrainerOptions& o) { o.mining.emplace().options.negatives = 65; }},
       {"options.mining.refresh_epochs", [](TrainerOptions& o) { o.mining.emplace().refresh_epochs = 0; }},
       {"options.mining.refresh_epochs", [](TrainerOptions& o) { o.mining.emplace().refresh_epochs = 1001; }},

@@ -106,6 +106,45 @@ TEST_P(LoraTest, FactorsBeginAsPeftHasThem) {
   }
 }
 
+// With the principal part in the factors the model says what it said; what is left of each weight has the weight's
+// singular values but the largest, which is so for the best approximation of that rank alone (Eckart and Young 1936).
+TEST_P(LoraTest, PrincipalFactorsTakeTheLargestSingularValues) {
+  const auto base = LoadOrDie(directory_), principal = LoadOrDie(directory_);
+  const LoraOptions options = {.rank = kRank, .alpha = kAlpha, .initialization = LoraInitialization::kPrincipal};
+  ASSERT_TRUE(principal->AddLora(options, 7).ok());
+  const torch::NoGradGuard no_grad;
+  const PackedTokens tokens = Tokens(*base, Texts());
+  const torch::Tensor difference = principal->Forward(tokens, nullptr) - base->Forward(tokens, nullptr);
+  EXPECT_LE(difference.abs().max().item<double>(), 1e-5);
+  const auto whole = ByName(*base), parts = ByName(*principal);
+  size_t checked = 0;
+  for (const auto& [name, weight] : whole) {
+    const std::string stem = name.substr(0, name.rfind(".weight"));
+    if (!parts.contains(stem + ".lora_A")) continue;
+    ++checked;
+    const torch::Tensor a = parts.at(stem + ".lora_A"), b = parts.at(stem + ".lora_B");
+    const torch::Tensor rest = parts.at(name);
+    EXPECT_TRUE(torch::allclose(rest + kAlpha / kRank * b.matmul(a), weight, 1e-5, 1e-6)) << name;
+    const torch::Tensor all = torch::linalg_svdvals(weight), left = torch::linalg_svdvals(rest);
+    const int64_t kept = all.size(0) - kRank;
+    EXPECT_TRUE(torch::allclose(left.narrow(0, 0, kept), all.narrow(0, kRank, kept), 1e-4, 1e-5)) << name;
+    EXPECT_LE(left.narrow(0, kept, kRank).max().item<double>(), 1e-5) << name;
+    // Each factor has the square root of the values: neither learns faster than the other.
+    EXPECT_NEAR(a.norm().item<double>(), b.norm().item<double>(), 1e-4 * a.norm().item<double>()) << name;
+  }
+  EXPECT_GT(checked, 0u);
+}
+
+TEST_P(LoraTest, PrincipalFactorsOfMoreThanAllSingularValuesChangeNothing) {
+  const auto base = LoadOrDie(directory_), principal = LoadOrDie(directory_);
+  const LoraOptions options = {.rank = 200, .initialization = LoraInitialization::kPrincipal};
+  ASSERT_TRUE(principal->AddLora(options, 7).ok());
+  const torch::NoGradGuard no_grad;
+  const PackedTokens tokens = Tokens(*base, Texts());
+  const torch::Tensor difference = principal->Forward(tokens, nullptr) - base->Forward(tokens, nullptr);
+  EXPECT_LE(difference.abs().max().item<double>(), 1e-5);
+}
+
 // The export's weights are W + scale B A; with G the gradient of such a weight, that of A is scale B^T G and that of B
 // is scale G A^T.
 TEST_P(LoraTest, AMergedExportHasTheSameVectorsAndGradientsFollowTheFormula) {

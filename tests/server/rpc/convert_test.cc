@@ -178,7 +178,7 @@ TEST(ConvertTest, EveryTrainingOptionComesOver) {
       "schedule: CONSTANT weight_decay: 0.25 max_gradient_norm: 2.5 max_length: 96 seed: 5 order: GIVEN "
       "batch_sampler: BALANCED texts_per_class: 6 mixing: SUM validation_fraction: 0.125 evaluation_steps: 11 "
       "early_stopping_patience: 4 keep: BEST checkpoint_steps: 13 freeze_embeddings: true freeze_layers: 2 "
-      "layer_decay: 0.75 precision: BFLOAT16 lora { rank: 8 alpha: 4 dropout: 0.5 } "
+      "layer_decay: 0.75 precision: BFLOAT16 lora { rank: 8 alpha: 4 dropout: 0.5 initialization: RANDOM } "
       "mining { options { negatives: 3 max_rank: 50 margin: 0.25 sampling: RANDOM } refresh_epochs: 2 } }");
   EXPECT_EQ(request.options().GetDescriptor()->field_count(), 26) << "a field that is new belongs into this test";
   const nlohmann::json json = ToJson(ToTrainerOptions(request));
@@ -188,10 +188,21 @@ TEST(ConvertTest, EveryTrainingOptionComesOver) {
           "order": 2, "batch_sampler": 3, "texts_per_class": 6, "mixing": 2, "validation_fraction": 0.125,
           "evaluation_steps": 11, "early_stopping_patience": 4, "keep": 1, "checkpoint_steps": 13,
           "freeze_embeddings": true, "freeze_layers": 2, "layer_decay": 0.75, "precision": 2,
-          "lora": {"rank": 8, "alpha": 4.0, "dropout": 0.5},
+          "lora": {"rank": 8, "alpha": 4.0, "dropout": 0.5, "initialization": 1},
           "mining": {"options": {"negatives": 3, "min_rank": 1, "max_rank": 50, "margin": 0.25, "sampling": 2, "seed": 42},
                      "refresh_epochs": 2}})");
   for (const auto& [key, value] : wanted.items()) EXPECT_EQ(json.value(key, nlohmann::json()), value) << key;
+}
+
+TEST(ConvertTest, AdaptersBeginWithTheWeightsPrincipalPartUnlessTheirInputsAreDropped) {
+  const auto initialization = [](const std::string& lora) {
+    return ToTrainerOptions(Parse<v1::TrainRequest>("options { lora { " + lora + " } }")).lora.initialization;
+  };
+  EXPECT_EQ(initialization("rank: 8"), LoraInitialization::kPrincipal);
+  EXPECT_EQ(initialization("rank: 8 dropout: 0"), LoraInitialization::kPrincipal);
+  EXPECT_EQ(initialization("rank: 8 dropout: 0.1"), LoraInitialization::kRandom);
+  EXPECT_EQ(initialization("rank: 8 initialization: RANDOM"), LoraInitialization::kRandom);
+  EXPECT_EQ(initialization("rank: 8 initialization: PRINCIPAL"), LoraInitialization::kPrincipal);
 }
 
 TEST(ConvertTest, MiningIsOnWhenItsMessageIsThere) {

@@ -174,16 +174,20 @@ TEST(ResumeMixedTest, StoppedRunOfSeveralObjectivesGoesOnAsIfNothingHadHappened)
 }
 
 TEST(ResumeLoraTest, StoppedRunOfAdaptersGoesOnAsIfNothingHadHappened) {
-  for (const std::optional<int> micro_batch_size : {std::optional<int>(), std::optional<int>(9)}) {
-    TrainerOptions options = QuickOptions();
-    options.lora = {.rank = 4, .alpha = 8, .dropout = 0.1};
-    options.learning_rate = 1e-2;
-    options.micro_batch_size = micro_batch_size;
-    const Job whole("lora_whole", options), stopped("lora_stopped", options);
-    ASSERT_EQ(RunHere(whole), TrainerOutcome::kDone);
-    for (const int64_t step : {5, 20}) ASSERT_EQ(RunHereUntil(stopped, step), TrainerOutcome::kStopped);
-    ASSERT_EQ(RunHere(stopped), TrainerOutcome::kDone);
-    ExpectSameRun(stopped, whole);
+  const LoraOptions principal = {.rank = 4, .initialization = LoraInitialization::kPrincipal};
+  const LoraOptions dropping = {.rank = 4, .alpha = 8, .dropout = 0.1};
+  for (const LoraOptions& lora : {principal, dropping}) {
+    for (const std::optional<int> micro_batch_size : {std::optional<int>(), std::optional<int>(9)}) {
+      TrainerOptions options = QuickOptions();
+      options.lora = lora;
+      options.learning_rate = 1e-2;
+      options.micro_batch_size = micro_batch_size;
+      const Job whole("lora_whole", options), stopped("lora_stopped", options);
+      ASSERT_EQ(RunHere(whole), TrainerOutcome::kDone);
+      for (const int64_t step : {5, 20}) ASSERT_EQ(RunHereUntil(stopped, step), TrainerOutcome::kStopped);
+      ASSERT_EQ(RunHere(stopped), TrainerOutcome::kDone);
+      ExpectSameRun(stopped, whole);
+    }
   }
 }
 
