@@ -10,6 +10,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/file_upload.h"
 #include "client/cli/format.h"
+#include "client/cli/option_text.h"
 #include "client/cli/line_input.h"
 #include "client/cli/records.h"
 #include "client/cli/vector_file.h"

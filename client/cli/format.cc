@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
-#include "client/error.h"
 
 namespace tandem::cli {
 
@@ -72,12 +71,6 @@ std::string ToJson(const google::protobuf::Message& message) {
   std::string json;
   const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
   return status.ok() ? json : absl::StrCat("{\"error\":\"", absl::CEscape(status.ToString()), "\"}");
-}
-
-absl::Status FromJson(absl::string_view flag, const std::string& json, google::protobuf::Message* message) {
-  const auto status = google::protobuf::util::JsonStringToMessage(json, message);
-  if (status.ok()) return absl::OkStatus();
-  return BadInput(flag, absl::StrCat("must be a ", message->GetDescriptor()->name(), " as JSON: ", status.ToString()));
 }
 
 std::string EnumName(absl::string_view name) {

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "google/protobuf/duration.pb.h"
@@ -30,9 +29,6 @@ google::protobuf::Duration ToProto(absl::Duration duration);
 
 // One line of JSON with the fields' names as in the .proto files, zero values included.
 std::string ToJson(const google::protobuf::Message& message);
-
-// The message that `json`, given with the option `flag`, is; its fields as in the .proto files.
-absl::Status FromJson(absl::string_view flag, const std::string& json, google::protobuf::Message* message);
 
 // The name of an enum value without its enum's prefix, in lower case: "running", "end".
 std::string EnumName(absl::string_view name);

@@ -1,6 +1,7 @@
 #include "client/cli/option_text.h"
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <utility>
 #include <vector>
@@ -136,6 +137,12 @@ std::string OptionNames(const Descriptor& type) {
   std::vector<std::string> names;
   for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return names.empty() ? "none" : absl::StrJoin(names, ", ");
+}
+
+absl::Status FromJson(absl::string_view flag, const std::string& json, google::protobuf::Message* message) {
+  const auto status = google::protobuf::util::JsonStringToMessage(json, message);
+  if (status.ok()) return absl::OkStatus();
+  return BadInput(flag, absl::StrCat("must be a ", message->GetDescriptor()->name(), " as JSON: ", status.ToString()));
 }
 
 }  // namespace tandem::cli

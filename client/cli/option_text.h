@@ -27,4 +27,7 @@ std::string DescribeOption(const google::protobuf::FieldDescriptor& field);
 // The names of all fields.
 std::string OptionNames(const google::protobuf::Descriptor& type);
 
+// The message that `json`, given with the option `flag`, is; its fields as in the .proto files.
+absl::Status FromJson(absl::string_view flag, const std::string& json, google::protobuf::Message* message);
+
 }  // namespace tandem::cli

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
+#include "client/cli/option_text.h"
 #include "client/cli/vector_file.h"
 #include "client/error.h"
 #include "client/names.h"

@@ -100,7 +100,7 @@ void AddWeights(CLI::App* command, const Request& request) {
   AddSetter<double>(command, "--lora-dropout", "Of the adapters' input, [0, 0.9] [0]",
                     [request](double value) { request->mutable_options()->mutable_lora()->set_dropout(value); });
   AddChoice<Options::Lora::Initialization>(
-      command, "--lora-init", "random, or principal: the weights' largest singular values [principal without dropout]",
+      command, "--lora-init", "random, or principal: the weights' largest singular values [random]",
       {"random", "principal"}, &Options::Lora::Initialization_Parse, [request](Options::Lora::Initialization value) {
         request->mutable_options()->mutable_lora()->set_initialization(value);
       });

@@ -66,9 +66,13 @@ absl::Status OpenCollection::LetGoOfRetired(std::map<std::string, DocumentStore:
 void OpenCollection::Prune() {
   if (absl::Now() < next_prune_) return;
   while (true) {
-    absl::StatusOr<int64_t> floor = PruneFloor();
-    absl::StatusOr<int> gone = floor.status();
-    if (floor.ok()) gone = *floor > 0 ? documents_->Prune(*floor, kChunkVersions) : 0;
+    const absl::StatusOr<int64_t> floor = PruneFloor();
+    absl::StatusOr<int> gone = 0;
+    if (!floor.ok()) {
+      gone = floor.status();
+    } else if (*floor > 0) {
+      gone = documents_->Prune(*floor, kChunkVersions);
+    }
     if (!gone.ok()) {
       if (!stop_) spdlog::error("{}: replaced documents cannot be removed: {}", Name(), gone.status().ToString());
       next_prune_ = absl::Now() + kRetryAfterError;

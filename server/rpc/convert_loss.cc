@@ -95,7 +95,6 @@ void TakeWeights(const v1::TrainingOptions& from, TrainerOptions& options) {
   options.lora.rank = from.lora().rank();
   if (from.lora().has_alpha()) options.lora.alpha = from.lora().alpha();
   if (from.lora().has_dropout()) options.lora.dropout = from.lora().dropout();
-  if (options.lora.dropout == 0) options.lora.initialization = LoraInitialization::kPrincipal;
   TakeEnum(from.lora().initialization(), options.lora.initialization);
 }
 

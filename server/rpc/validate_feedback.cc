@@ -30,6 +30,7 @@ absl::Status ValidateTraining(const v1::FeedbackPolicy& policy) {
 }  // namespace
 
 absl::Status Validate(const v1::FeedbackPolicy& policy) {
+  if (policy.has_last()) return InvalidField("last", "is given by the server: leave it empty");
   if (!policy.dataset().empty()) RETURN_IF_ERROR(ParseDataset("dataset", policy.dataset()).status());
   if (policy.has_retrain_after()) {
     RETURN_IF_ERROR(CheckRange("retrain_after", policy.retrain_after(), 1, kMostRetrainAfter));

@@ -124,8 +124,8 @@ absl::StatusOr<bool> SnapshotCreation::FinishDocuments(const fs::path& file, int
   manifest_.commit = documents->head();
   ASSIGN_OR_RETURN(manifest_.documents, documents->Count());
   const std::string live = copy_.release ? copy_.release->id : "";
-  ASSIGN_OR_RETURN(const std::vector<std::string> followers, documents->ListFollowers());
-  for (const std::string& follower : followers) {
+  ASSIGN_OR_RETURN(const auto followers, documents->Followers());
+  for (const auto& [follower, cursor] : followers) {
     if (follower != live) RETURN_IF_ERROR(documents->DropFollower(follower));
   }
   if (!copy_.release) return true;

@@ -25,7 +25,7 @@ Roaring64Map AllUpTo(int64_t commit) {
 // while it was looked for. 0 when there is none.
 int64_t VersionAt(Database& db, int64_t version, int64_t commit) {
   while (version > commit) {
-    Query row(db, "SELECT previous FROM versions WHERE commit_id = ?", version);
+    Query row(db, "SELECT abs(previous) FROM versions WHERE commit_id = ?", version);
     version = row.Next() ? row.Int() : 0;
   }
   return version;

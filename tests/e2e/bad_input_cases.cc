@@ -290,23 +290,6 @@ void AddCollections(Cases* cases) {
                     ""});
   cases->push_back({update, {name + mask + "etag: \"x\""}, "etag", ""});
   AddGate(cases, update, name + mask);
-  const auto feedback = [&](const std::string& policy, const std::string& path) {
-    cases->push_back({update, {name + "update_mask { paths: \"feedback\" } feedback { " + policy + " }"}, path, ""});
-  };
-  const std::string dataset = "dataset: \"datasets/d\" ";
-  feedback("dataset: \"d\"", "feedback.dataset");
-  feedback("retrain_after: 5", "feedback.retrain_after");
-  feedback("training { }", "feedback.training");
-  for (const char* bad : {"0", "-1", "1000001"}) {
-    feedback(dataset + "retrain_after: " + bad, "feedback.retrain_after");
-  }
-  feedback(dataset + "training { base_revision: \"models/m\" }", "feedback.training.base_revision");
-  feedback(dataset + "training { dataset: \"datasets/d\" }", "feedback.training.dataset");
-  feedback(dataset + "training { request_id: \"r\" }", "feedback.training.request_id");
-  feedback(dataset + "training { options { batch_size: 1 } }", "feedback.training.options.batch_size");
-  feedback(dataset + "training { loss { info_nce { scale: -1 } } }", "feedback.training.loss.info_nce.scale");
-  feedback(dataset + "training { validation_dataset: \"d\" }", "feedback.training.validation_dataset");
-  cases->push_back({update, {name + "update_mask { paths: \"gate\" } feedback { }"}, "feedback", ""});
   const std::string upsert = service + "UpsertDocuments", import = service + "ImportDocuments";
   const std::string document = "documents { id: \"a\" text: \"t\" } ";
   AddName(cases, upsert, "collection", document);
@@ -452,11 +435,6 @@ void AddSearches(Cases* cases) {
   cases->push_back({batch, {in_c + "searches { text: \"q\" " + in_c + "}"}, "searches[0].collection", ""});
   cases->push_back({batch, {in_c + "searches { text: \"q\" min_commit: 0 }"}, "searches[0].min_commit", ""});
   AddSearch(cases, batch, in_c + "searches { text: \"q\" } searches { ", " }", "searches[1].");
-  const std::string feedback = "SearchService/SendFeedback";
-  cases->push_back({feedback, {"document: \"a\" judgement: RELEVANT"}, "search_id", ""});
-  cases->push_back({feedback, {"search_id: \"s\" judgement: RELEVANT"}, "document", ""});
-  cases->push_back({feedback, {"search_id: \"s\" document: \"a\""}, "judgement", ""});
-  cases->push_back({feedback, {"search_id: \"s\" document: \"a\" judgement: 9"}, "judgement", ""});
 }
 
 void AddServer(Cases* cases) {
@@ -498,6 +476,7 @@ std::vector<BadInput> BadInputs() {
   AddServer(&cases);
   for (BadInput& input : TrainingInputs()) cases.push_back(std::move(input));
   for (BadInput& input : FilterInputs()) cases.push_back(std::move(input));
+  for (BadInput& input : FeedbackInputs()) cases.push_back(std::move(input));
   for (BadInput& input : InputsOverLimits()) cases.push_back(std::move(input));
   return cases;
 }
@@ -508,9 +487,6 @@ std::vector<AnyValue> AnyValueIsLegal() {
   fields.push_back({"CollectionService/CreateCollection:keyword_index", "with or without one, any collection is legal"});
   fields.push_back({"CollectionService/UpsertDocuments:documents.payload.fields.value.bool_value", reason});
   fields.push_back({"CollectionService/ImportDocuments:documents.payload.fields.value.bool_value", reason});
-  for (const char* search : {"Search:", "BatchSearch:searches."}) {
-    fields.push_back({std::string("SearchService/") + search + "exact", "every kind of index can be scanned, or is"});
-  }
   fields.push_back({"CollectionService/UpdatePayloads:updates.payload.fields.value.bool_value", reason});
   return fields;
 }

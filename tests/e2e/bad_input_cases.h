@@ -18,6 +18,7 @@ inline std::string Quoted(int bytes) { return "\"" + std::string(bytes, 'a') + "
 std::vector<BadInput> BadInputs();
 std::vector<BadInput> TrainingInputs();    // The part of them in bad_input_training_cases.cc,
 std::vector<BadInput> FilterInputs();      // in bad_input_filter_cases.cc,
+std::vector<BadInput> FeedbackInputs();    // in bad_input_feedback_cases.cc,
 std::vector<BadInput> InputsOverLimits();  // and in bad_input_limit_cases.cc.
 
 // Fields ("Service/Method:path") for which every value is legal by itself and no combination is wrong, with the reason.

@@ -146,7 +146,6 @@ void AddSearch(Cases* cases, const std::string& method, const std::string& open,
     add("recommend { " + good + list + " { document: " + Quoted(257) + " } }", path + "[0].document");
     add("recommend { " + good + list + " { text: \"\" } }", path + "[0].text");
   }
-  text("min_relevance: 0.5", "min_relevance");
 }
 
 }  // namespace

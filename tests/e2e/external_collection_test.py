@@ -65,7 +65,6 @@ class ExternalCollectionTest(unittest.TestCase):
             self.assertEqual(document["payload"], {"k": best[1]})
 
             self.assertIn("bring their vectors", self.tandem("search", "docs", "a text", fails=True))
-            self.assertIn("model_revision", self.tandem("release", "create", "docs", "--model", "minilm/r", fails=True))
             said = self.tandem("evaluation", "create", "docs", "-", fails=True,
                                stdin='{"text": "q", "judgements": [{"document": "d1"}]}\n')
             self.assertIn("bring their vectors", said)

@@ -27,7 +27,7 @@ DOCUMENTS = [f"what to do when a {topic} {fault}" for topic in TOPICS for fault 
 JUDGED = "please help, the {0} of my sister {1} since yesterday"
 PHRASINGS = ["my {0} {1}", "our {0} {1} again", "hello, the {0} here {1}", "why is it that this {0} {1}"]
 RETRAIN_AFTER = 100
-HITS = 30
+HITS = len(DOCUMENTS)
 RELEVANT, NOT_RELEVANT = search_pb2.SendFeedbackRequest.RELEVANT, search_pb2.SendFeedbackRequest.NOT_RELEVANT
 
 
@@ -113,8 +113,10 @@ class FeedbackLoopTest(unittest.TestCase):
     def give_until_round(self, number, phrasings, poisoned=False):
         for phrasing in phrasings:
             self.users_judge(phrasing, poisoned)
-            if self.collection().feedback.last.number >= number:
-                return
+            for _ in range(10):  # The round begins within a second of the judgement that was enough for it.
+                if self.collection().feedback.last.number >= number:
+                    return
+                time.sleep(0.2)
         self.fail(f"the feedback was not enough for round {number}")
 
     def test_two_rounds_help_and_a_poisoned_one_is_refused(self):

@@ -194,13 +194,11 @@ TEST(ConvertTest, EveryTrainingOptionComesOver) {
   for (const auto& [key, value] : wanted.items()) EXPECT_EQ(json.value(key, nlohmann::json()), value) << key;
 }
 
-TEST(ConvertTest, AdaptersBeginWithTheWeightsPrincipalPartUnlessTheirInputsAreDropped) {
+TEST(ConvertTest, AdaptersBeginAtRandomUnlessTheRequestSaysOtherwise) {
   const auto initialization = [](const std::string& lora) {
     return ToTrainerOptions(Parse<v1::TrainRequest>("options { lora { " + lora + " } }")).lora.initialization;
   };
-  EXPECT_EQ(initialization("rank: 8"), LoraInitialization::kPrincipal);
-  EXPECT_EQ(initialization("rank: 8 dropout: 0"), LoraInitialization::kPrincipal);
-  EXPECT_EQ(initialization("rank: 8 dropout: 0.1"), LoraInitialization::kRandom);
+  EXPECT_EQ(initialization("rank: 8"), LoraInitialization::kRandom);
   EXPECT_EQ(initialization("rank: 8 initialization: RANDOM"), LoraInitialization::kRandom);
   EXPECT_EQ(initialization("rank: 8 initialization: PRINCIPAL"), LoraInitialization::kPrincipal);
 }

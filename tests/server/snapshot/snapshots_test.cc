@@ -144,7 +144,7 @@ TEST_F(SnapshotsTest, ARestoredCollectionAnswersWithTheSameIdsAndScoresAndEmbeds
   EXPECT_EQ(to_.world.meta().ReadEvaluationQueries(kTenant, kCollection, "e")->size(), 20u);
   EXPECT_EQ(to_.world.meta().GetModelRevision(kTenant, "m", "a")->sha256,
             from_.world.meta().GetModelRevision(kTenant, "m", "a")->sha256);
-  EXPECT_THAT(to_.world.documents()->ListFollowers().value(), ElementsAre("r2"));
+  EXPECT_THAT(to_.world.documents()->Followers().value(), ElementsAre(testing::Key("r2")));
   // And it lives on, over a restart too.
   to_.world.PutMany(200, 5);
   test::Oracle oracle(&to_.world);

@@ -154,12 +154,7 @@ TEST_F(MetaStoreJobsTest, JobsOfTheFormatBeforeUseNoCollection) {
     file.exec(
         "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
         "ALTER TABLE jobs DROP COLUMN result; ALTER TABLE revisions DROP COLUMN comparison;"
-        "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
-        "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
-        "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"
-        "ALTER TABLE collections DROP COLUMN keyword_index;"
-        "ALTER TABLE collections DROP COLUMN external_dimensions;"
-        "ALTER TABLE collections DROP COLUMN external_metric; PRAGMA user_version = 3");
+        TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 3");
   }
   Reopen();
   const JobRecord read = store_->GetJob("t", "old").value();

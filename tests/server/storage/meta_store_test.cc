@@ -165,12 +165,7 @@ TEST_F(MetaStoreTest, ADatabaseOfTheFormatBeforeKeepsItsExamplesAndJobs) {
         "ALTER TABLE revisions DROP COLUMN comparison;"
         "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
         "ALTER TABLE jobs DROP COLUMN result;"
-        "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"
-        "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"
-        "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"
-        "ALTER TABLE collections DROP COLUMN keyword_index;"
-        "ALTER TABLE collections DROP COLUMN external_dimensions;"
-        "ALTER TABLE collections DROP COLUMN external_metric; PRAGMA user_version = 2");
+        TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 2");
   }
   Reopen();
   EXPECT_EQ(store_->ReadExamples("t", "d", 0, 9, 9, 1 << 20)->at(0).example.anchor, "a");

@@ -14,6 +14,15 @@
 #include "server/storage/document_store.h"
 #include "server/storage/meta_store.h"
 
+// Takes away what meta.db got after the format that has jobs' results: for tests of older files.
+#define TANDEM_TEST_UNDO_SINCE_MINING                                                                       \
+  "ALTER TABLE releases DROP COLUMN ivf_lists; ALTER TABLE releases DROP COLUMN ivf_nprobe;"                \
+  "ALTER TABLE releases DROP COLUMN pq_subquantizers; ALTER TABLE releases DROP COLUMN code_storage;"       \
+  "ALTER TABLE releases DROP COLUMN rerank_factor; ALTER TABLE collections DROP COLUMN fields;"             \
+  "ALTER TABLE collections DROP COLUMN keyword_index; ALTER TABLE collections DROP COLUMN external_metric;" \
+  "ALTER TABLE collections DROP COLUMN external_dimensions;"                                                \
+  "DROP TABLE judgements; DROP TABLE feedback_policies;"
+
 namespace tandem {
 
 class StorageFixture : public testing::Test {
