@@ -91,7 +91,7 @@ absl::StatusOr<std::vector<v1::Document>> Collections::ListDocuments(absl::strin
 }
 
 absl::StatusOr<v1::CountDocumentsResponse> Collections::CountDocuments(absl::string_view collection,
-                                                                    const v1::Filter& filter) const {
+                                                                       const v1::Filter& filter) const {
   v1::CountDocumentsRequest request;
   request.set_collection(CollectionName(collection));
   if (filter.ByteSizeLong() > 0) *request.mutable_filter() = filter;

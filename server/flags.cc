@@ -81,9 +81,9 @@ namespace tandem {
 namespace {
 
 constexpr std::string_view kFlags[] = {
-    "listen",        "port_file",       "data_dir",       "model_import_dir", "snapshot_dir",     "trainer_binary",
-    "threads",       "trainer_threads", "memory_budget",  "trainer_memory",   "max_queued_calls", "max_lag",
-    "seal_fresh",    "keep_versions",   "search_log_age", "search_log_size",  "drain_timeout",    "log_level"};
+    "listen",     "port_file",       "data_dir",       "model_import_dir", "snapshot_dir",     "trainer_binary",
+    "threads",    "trainer_threads", "memory_budget",  "trainer_memory",   "max_queued_calls", "max_lag",
+    "seal_fresh", "keep_versions",   "search_log_age", "search_log_size",  "drain_timeout",    "log_level"};
 
 // What else begins with TANDEM_: for deploy/setup.sh (DEPS, JOBS), the CLI, its completion and the tests; and what
 // Kubernetes sets in every pod beside a service that is called tandem.

@@ -10,8 +10,8 @@
 #include "client/cli/commands.h"
 #include "client/cli/file_upload.h"
 #include "client/cli/format.h"
-#include "client/cli/option_text.h"
 #include "client/cli/line_input.h"
+#include "client/cli/option_text.h"
 #include "client/cli/records.h"
 #include "client/cli/vector_file.h"
 #include "client/error.h"
@@ -199,22 +199,22 @@ void AddList(CLI::App& parent, Session& session) {
   auto collection = std::make_shared<std::string>();
   auto limit = std::make_shared<size_t>(50);
   auto filter = std::make_shared<std::string>();
-  CLI::App* command = session.Add(
-      parent, "list", "Lists documents by id", "tandem --json document list docs --limit 0 > documents.jsonl",
-      [collection, limit, filter](Client& client, Session& out) -> absl::Status {
-        absl::StatusOr<v1::Filter> chosen = ParseFilter(*filter);
-        if (!chosen.ok()) return chosen.status();
-        absl::StatusOr<std::vector<v1::Document>> documents =
-            client.collections.ListDocuments(*collection, *limit, *chosen);
-        if (!documents.ok()) return documents.status();
-        Table table({{"ID"}, {"COMMIT", Table::kRight}, {"TEXT"}});
-        for (const v1::Document& document : *documents) {
-          if (out.json) out.PrintLine(ToJson(document));
-          table.AddRow({document.id(), FormatCount(document.commit()), document.text()});
-        }
-        if (!out.json) out.PrintTable(table);
-        return absl::OkStatus();
-      });
+  CLI::App* command = session.Add(parent, "list", "Lists documents by id",
+                                  "tandem --json document list docs --limit 0 > documents.jsonl",
+                                  [collection, limit, filter](Client& client, Session& out) -> absl::Status {
+                                    absl::StatusOr<v1::Filter> chosen = ParseFilter(*filter);
+                                    if (!chosen.ok()) return chosen.status();
+                                    absl::StatusOr<std::vector<v1::Document>> documents =
+                                        client.collections.ListDocuments(*collection, *limit, *chosen);
+                                    if (!documents.ok()) return documents.status();
+                                    Table table({{"ID"}, {"COMMIT", Table::kRight}, {"TEXT"}});
+                                    for (const v1::Document& document : *documents) {
+                                      if (out.json) out.PrintLine(ToJson(document));
+                                      table.AddRow({document.id(), FormatCount(document.commit()), document.text()});
+                                    }
+                                    if (!out.json) out.PrintTable(table);
+                                    return absl::OkStatus();
+                                  });
   command->add_option("COLLECTION", *collection, "Collection")->required();
   command->add_option("--limit", *limit, "How many; 0 is all")->capture_default_str();
   command->add_option("--filter", *filter, kFilterHelp);

@@ -197,8 +197,9 @@ void AddSearchCommand(CLI::App& app, Session& session) {
   command->add_option("--top-k", options->top_k, "Hits, 1 to 1000 [10]");
   command->add_option("--offset", options->offset, "Skip so many of the best hits");
   command->add_option("--min-score", options->min_score, "Leave out hits below it");
-  command->add_option("--min-relevance", options->min_relevance,
-                      "Of a text: leave out hits that are less probably relevant, 0 to 1; the release must be calibrated");
+  command->add_option(
+      "--min-relevance", options->min_relevance,
+      "Of a text: leave out hits that are less probably relevant, 0 to 1; the release must be calibrated");
   command->add_option("--min-commit", options->min_commit, "Wait until this write is searchable");
   command->add_option("--ef-search", options->ef_search, "hnsw: candidates while searching");
   command->add_option("--nprobe", options->nprobe, "ivf-flat, ivf-pq: cells that are visited");

@@ -44,7 +44,7 @@ class PlattObjective {
   }
 
   struct Derivatives {
-    double slope = 0, intercept = 0;                                    // Gradient.
+    double slope = 0, intercept = 0;                                      // Gradient.
     double slope_slope = kRidge, both = 0, intercept_intercept = kRidge;  // Hessian.
   };
   Derivatives At(const PlattScaling& at) const {

@@ -1,6 +1,6 @@
 #pragma once
-// What a score means: Platt scaling (Platt 1999), with the targets of that paper and the Newton iteration of Lin, Lin and
-// Weng (2007), "A note on Platt's probabilistic outputs for support vector machines". Deterministic.
+// What a score means: Platt scaling (Platt 1999), with the targets of that paper and the Newton iteration of Lin, Lin
+// and Weng (2007), "A note on Platt's probabilistic outputs for support vector machines". Deterministic.
 
 #include <cstdint>
 #include <optional>
@@ -32,8 +32,9 @@ double CalibrationError(std::span<const JudgedScore> scores, std::span<const dou
 
 struct Calibration {
   PlattScaling scaling;
-  int64_t scores = 0;         // That it was fitted to.
-  double expected_error = 0;  // CalibrationError of probabilities that were fitted without the query's fifth of queries.
+  int64_t scores = 0;  // That it was fitted to.
+  double expected_error =
+      0;  // CalibrationError of probabilities that were fitted without the query's fifth of queries.
 };
 
 // nullopt where there is too little to learn from: fewer than 20 scores of either kind, or of any four fifths of the

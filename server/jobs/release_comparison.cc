@@ -38,7 +38,7 @@ double Overlap(size_t first, size_t second, size_t only_first) {
 }
 
 PairedDifference Difference(const std::vector<QueryMetrics>& first, const std::vector<QueryMetrics>& second,
-                            double QueryMetrics::* metric) {
+                            double QueryMetrics::*metric) {
   std::vector<double> a, b;
   for (const QueryMetrics& query : second) a.push_back(query.*metric);
   for (const QueryMetrics& query : first) b.push_back(query.*metric);

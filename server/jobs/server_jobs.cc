@@ -84,7 +84,10 @@ absl::StatusOr<std::string> TrainingJobs::Rep::RunBody(const JobRecord& job) {
                      events.AppendProgress(step, total_steps);
                      return AskedToEnd();
                    },
-               .message = [&](const std::string& text) { events.Append({{"type", "message"}, {"text", text}}); }});
+               .message =
+                   [&](const std::string& text) {
+                     events.Append({{"type", "message"}, {"text", text}});
+                   }});
 }
 
 absl::Status TrainingJobs::Rep::AskedToEnd() {

@@ -69,9 +69,9 @@ absl::StatusOr<Collections::Rep::CollectionPtr> Collections::Rep::Open(const Col
         Concat("collections/", record.id, ": ", DocumentsPath(directory).string(), " is missing"));
   }
   RETURN_IF_ERROR(CreateDirectories(ReleasesDirectory(directory)));
-  ASSIGN_OR_RETURN(std::unique_ptr<DocumentStore> documents,
-                   DocumentStore::Open(DocumentsPath(directory),
-                                       {.fields = record.fields, .keyword_index = record.keyword_index}));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<DocumentStore> documents,
+      DocumentStore::Open(DocumentsPath(directory), {.fields = record.fields, .keyword_index = record.keyword_index}));
   return std::make_shared<OpenCollection>(options, rooms, record.tenant, record.id, std::move(documents));
 }
 

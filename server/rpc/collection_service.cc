@@ -266,10 +266,9 @@ absl::Status CollectionService::DeleteDocuments(const Call& call, const v1::Dele
   ASSIGN_OR_RETURN(const auto documents, rooms_.collections->Documents(call.tenant, id));
   RETURN_IF_ERROR(rooms_.collections->AdmitWrite(call.tenant, id, WriteKind::kDelete));
   ASSIGN_OR_RETURN(const Filter filter, FilterOf(*documents, request));
-  ASSIGN_OR_RETURN(const auto result,
-                   request.has_filter()
-                       ? documents->Delete(filter)
-                       : documents->Delete(std::vector<std::string>(request.ids().begin(), request.ids().end())));
+  ASSIGN_OR_RETURN(const auto result, request.has_filter() ? documents->Delete(filter)
+                                                           : documents->Delete(std::vector<std::string>(
+                                                                 request.ids().begin(), request.ids().end())));
   response->set_commit(result.commit);
   response->set_deleted(result.accepted);
   return absl::OkStatus();

@@ -11,9 +11,7 @@ namespace tandem {
 namespace {
 
 // Rounded down, as times of payloads are.
-int64_t Micros(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1'000'000 + time.nanos() / 1000;
-}
+int64_t Micros(const google::protobuf::Timestamp& time) { return time.seconds() * 1'000'000 + time.nanos() / 1000; }
 
 FilterValue ToValue(const v1::FieldValue& value) {
   switch (value.value_case()) {

@@ -62,8 +62,7 @@ void CopyPath(const Struct& from, std::string_view path, Struct* to) {
   if (dot == path.npos) {
     (*to->mutable_fields())[key] = found->second;
   } else if (found->second.has_struct_value()) {
-    CopyPath(found->second.struct_value(), path.substr(dot + 1),
-             (*to->mutable_fields())[key].mutable_struct_value());
+    CopyPath(found->second.struct_value(), path.substr(dot + 1), (*to->mutable_fields())[key].mutable_struct_value());
   }
 }
 

@@ -114,10 +114,9 @@ absl::Status CheckMode(const v1::SearchRequest& request) {
       return absl::OkStatus();
     case v1::SearchRequest::kByKeyword:
       if (!request.has_text()) return InvalidField("by_keyword", "is for text queries");
-      for (const auto& [name, set] : {std::pair("ef_search", request.has_ef_search()),
-                                      std::pair("nprobe", request.has_nprobe()),
-                                      std::pair("rerank_factor", request.has_rerank_factor()),
-                                      std::pair("exact", request.has_exact())}) {
+      for (const auto& [name, set] :
+           {std::pair("ef_search", request.has_ef_search()), std::pair("nprobe", request.has_nprobe()),
+            std::pair("rerank_factor", request.has_rerank_factor()), std::pair("exact", request.has_exact())}) {
         if (set) return InvalidField(name, "is for searches of vectors, and by_keyword asks for none");
       }
       break;

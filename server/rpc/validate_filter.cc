@@ -65,8 +65,8 @@ absl::Status CheckBound(const std::string& path, double bound) {
 }
 
 absl::Status CheckNumbers(const std::string& path, const v1::NumberRange& range) {
-  RETURN_IF_ERROR(CheckSides(path, range.has_greater_than() + range.has_at_least(),
-                             range.has_less_than() + range.has_at_most()));
+  RETURN_IF_ERROR(
+      CheckSides(path, range.has_greater_than() + range.has_at_least(), range.has_less_than() + range.has_at_most()));
   RETURN_IF_ERROR(CheckBound(Path(path, "greater_than"), range.greater_than()));
   RETURN_IF_ERROR(CheckBound(Path(path, "at_least"), range.at_least()));
   RETURN_IF_ERROR(CheckBound(Path(path, "less_than"), range.less_than()));
@@ -163,8 +163,8 @@ absl::Status CheckFields(const RepeatedPtrField<v1::FilterableField>& fields) {
   for (int i = 0; i < fields.size(); ++i) {
     const std::string path = Path("fields", i);
     RETURN_IF_ERROR(CheckFieldName(Path(path, "name"), fields[i].name()));
-    RETURN_IF_ERROR(CheckEnum(Path(path, "type"), fields[i].type(),
-                              v1::FilterableField::Type_IsValid(fields[i].type()), "FilterableField.Type",
+    RETURN_IF_ERROR(CheckEnum(Path(path, "type"), fields[i].type(), v1::FilterableField::Type_IsValid(fields[i].type()),
+                              "FilterableField.Type",
                               /*required=*/true));
     if (!names.insert(fields[i].name()).second) return InvalidField(Path(path, "name"), "is declared twice");
   }

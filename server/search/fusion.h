@@ -30,10 +30,10 @@ struct WeightedFusion {
 };
 
 // Each half as the probability that a candidate is the one, exp(score / temperature) over the sum of its candidates,
-// and their weighted sum. It needs no scale that is common to cosines and BM25, and a half whose candidates are all alike
-// says little: by ranks, an encoder that does not know the documents' language takes 0.39 of the keyword half's 0.97
-// nDCG@10 (tests/bench/RESULTS.md, "Hybrid search"). 0.05 is the temperature at which
-// sentence-transformers trains cosines; 3 was chosen on the sets of that table, where 2.5 to 3.5 do about as well.
+// and their weighted sum. It needs no scale that is common to cosines and BM25, and a half whose candidates are all
+// alike says little: by ranks, an encoder that does not know the documents' language takes 0.39 of the keyword half's
+// 0.97 nDCG@10 (tests/bench/RESULTS.md, "Hybrid search"). 0.05 is the temperature at which sentence-transformers trains
+// cosines; 3 was chosen on the sets of that table, where 2.5 to 3.5 do about as well.
 struct SoftmaxFusion {
   double vector_weight = 0.5;
   double vector_temperature = 0.05;

@@ -185,8 +185,8 @@ absl::StatusOr<std::vector<FoundHit>> Search::Grouped(size_t wanted) {
 absl::Status CheckAskable(const DocumentStoreOptions& collection, const SearchQuery& query) {
   if (query.filter) RETURN_IF_ERROR(CheckFilter(collection.fields, *query.filter, "filter"));
   if (query.group_by && !PlaceOf(collection, query.group_by->field)) {
-    return InvalidField("group_by.field", Concat("\"", query.group_by->field,
-                                                 "\": the collection declares no such filterable field"));
+    return InvalidField("group_by.field",
+                        Concat("\"", query.group_by->field, "\": the collection declares no such filterable field"));
   }
   if (query.mode == SearchMode::kVector || collection.keyword_index) return absl::OkStatus();
   return absl::FailedPreconditionError(

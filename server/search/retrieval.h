@@ -21,7 +21,7 @@ struct Retrieval {
   VectorMetric metric;
   DocumentStore& documents;
   const SearchQuery& query;
-  std::span<const float> vector;      // Empty in SearchMode::kKeyword.
+  std::span<const float> vector;        // Empty in SearchMode::kKeyword.
   const std::vector<int64_t>& exclude;  // Labels that are no hits.
   absl::Time deadline;
 };

@@ -59,9 +59,9 @@ absl::Status CheckRelevance(const Call& call, const std::vector<SearchQuery>& qu
       return InvalidField(Path(call, i, "min_relevance"), "is of a text query: others' scores are not calibrated");
     }
     if (!call.calibration) {
-      return absl::FailedPreconditionError(
-          Concat(Path(call, i, "min_relevance"), ": the live release ", call.release->id,
-                 " has no calibration: it needs an evaluation set with enough judged hits (GatePolicy.evaluation_set)"));
+      return absl::FailedPreconditionError(Concat(
+          Path(call, i, "min_relevance"), ": the live release ", call.release->id,
+          " has no calibration: it needs an evaluation set with enough judged hits (GatePolicy.evaluation_set)"));
     }
   }
   return absl::OkStatus();

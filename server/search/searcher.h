@@ -76,7 +76,7 @@ struct SearchHit {
   std::string id;
   float score = 0;
   std::optional<float> vector_score, keyword_score;  // Of hybrid searches.
-  DocumentVersion document;  // Text and payload only when asked for.
+  DocumentVersion document;                          // Text and payload only when asked for.
 };
 
 struct SearchAnswer {

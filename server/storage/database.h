@@ -153,10 +153,8 @@ class Query {
     }
   }
   template <typename Enum>
-    requires std::is_enum_v<Enum>
-  void Bind(int index, Enum value) {
-    statement_.bind(index, static_cast<int>(value));
-  }
+  requires std::is_enum_v<Enum>
+  void Bind(int index, Enum value) { statement_.bind(index, static_cast<int>(value)); }
 
   SQLite::Statement& statement_;
   int column_ = 0;

@@ -17,10 +17,9 @@ namespace tandem {
 namespace {
 
 // The current version of an id is the one that nothing superseded; a deletion is a version too. `text` stands last, so
-// that a scan over versions does not read its overflow pages; so a version with the text of the one before it says so in
-// `previous`, which is then below 0. A vector's label is its follower's key * 2^40 + its
-// commit: one b-tree in commit order for each follower, without a second index. Never change a migration that was
-// released.
+// that a scan over versions does not read its overflow pages; so a version with the text of the one before it says so
+// in `previous`, which is then below 0. A vector's label is its follower's key * 2^40 + its commit: one b-tree in
+// commit order for each follower, without a second index. Never change a migration that was released.
 constexpr const char* kMigrations[] = {
     "CREATE TABLE versions (commit_id INTEGER PRIMARY KEY, previous INTEGER NOT NULL, superseded_by INTEGER NOT NULL,"
     "  deleted INTEGER NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL, text TEXT NOT NULL) STRICT;"
@@ -89,8 +88,8 @@ Current FindCurrent(Database& db, const std::string& id, const std::string& text
 void DocumentStore::Rep::AppendDocument(Database& db, int64_t commit, const Current& old, const DocumentInput& document,
                                         std::vector<FieldValues> values, VersionChanges* changes) {
   static const std::string kNoPayload = "{}";
-  AppendVersion(db, commit, old, false, document.id,
-                document.payload_json.empty() ? kNoPayload : document.payload_json, document.text);
+  AppendVersion(db, commit, old, false, document.id, document.payload_json.empty() ? kNoPayload : document.payload_json,
+                document.text);
   if (!values.empty()) {
     const std::string bytes = PackFieldValues(values);
     Query(db, "INSERT INTO field_values VALUES (?, ?)", commit, AsBlob(bytes)).Run();
@@ -104,7 +103,7 @@ void DocumentStore::Rep::AppendDocument(Database& db, int64_t commit, const Curr
 }
 
 DocumentStore::WriteResult DocumentStore::Rep::AppendDeletions(Database& db, const std::vector<std::string>& ids,
-                                                              VersionChanges* changes) {
+                                                               VersionChanges* changes) {
   Counters counters = ReadCounters(db);
   WriteResult result;
   for (const std::string& id : ids) {
@@ -138,8 +137,8 @@ void DocumentStore::Rep::Publish(const VersionChanges& changes, int64_t commit) 
 absl::StatusOr<std::unique_ptr<Database>> DocumentStore::Rep::Borrow() {
   {
     absl::MutexLock lock(&readers_mutex);
-    readers_mutex.Await(
-        absl::Condition(+[](Rep* rep) { return !rep->idle_readers.empty() || rep->open_readers < kMaxReaders; }, this));
+    readers_mutex.Await(absl::Condition(
+        +[](Rep* rep) { return !rep->idle_readers.empty() || rep->open_readers < kMaxReaders; }, this));
     if (!idle_readers.empty()) {
       std::unique_ptr<Database> reader = std::move(idle_readers.back());
       idle_readers.pop_back();

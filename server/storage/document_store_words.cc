@@ -15,8 +15,8 @@ namespace tandem {
 
 namespace {
 
-constexpr int kFilledAtOnce = 1000;   // Versions a transaction.
-constexpr size_t kMostWords = 256;    // Of a query; its encoder does not read many more.
+constexpr int kFilledAtOnce = 1000;     // Versions a transaction.
+constexpr size_t kMostWords = 256;      // Of a query; its encoder does not read many more.
 constexpr int kRowsBetweenLooks = 512;  // At the clock.
 
 // FTS5 scores every version that has any of the words, at 2 to 3 microseconds a version and word: words are taken from

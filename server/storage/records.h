@@ -166,7 +166,7 @@ struct CollectionRecord {
   // For ever.
   std::vector<FilterableField> fields;
   bool keyword_index = true;
-  std::optional<ExternalVectors> external;     // Set: no model embeds its documents. Never changes.
+  std::optional<ExternalVectors> external;  // Set: no model embeds its documents. Never changes.
 };
 
 struct Judgement {

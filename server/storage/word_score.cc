@@ -22,8 +22,8 @@ constexpr double kB = 0.75;
 // What is the same for all rows of one query.
 struct Ranking {
   double average_length = 1;
-  std::vector<double> idf;    // By phrase.
-  std::vector<int> in_row;    // Scratch: how often the row has each phrase.
+  std::vector<double> idf;  // By phrase.
+  std::vector<int> in_row;  // Scratch: how often the row has each phrase.
 };
 
 int CountRow(const Fts5ExtensionApi*, Fts5Context*, void* count) {

@@ -39,15 +39,15 @@ uint32_t FirstCharacter(std::string_view text, size_t* size) {
 // Scripts whose words stand without spaces between them.
 bool IsUnspaced(uint32_t c) {
   static constexpr std::pair<uint32_t, uint32_t> kRanges[] = {
-      {0x0E01, 0x0E4E}, {0x0E81, 0x0ECD},    // Thai, Lao.
-      {0x1000, 0x103F}, {0x1100, 0x11FF},    // Myanmar, Hangul Jamo.
-      {0x1780, 0x17D3}, {0x3005, 0x3007},    // Khmer, iteration mark and zero of Han.
-      {0x3041, 0x3096}, {0x309D, 0x309F},    // Hiragana.
-      {0x30A1, 0x30FA}, {0x30FC, 0x30FF},    // Katakana.
-      {0x3131, 0x318E}, {0x31F0, 0x31FF},    // Hangul compatibility Jamo, Katakana extensions.
-      {0x3400, 0x4DBF}, {0x4E00, 0x9FFF},    // Han.
-      {0xA960, 0xA97C}, {0xAC00, 0xD7FB},    // Hangul.
-      {0xF900, 0xFAFF}, {0xFF66, 0xFFDC},    // Han compatibility, half-width Kana and Hangul.
+      {0x0E01, 0x0E4E},   {0x0E81, 0x0ECD},   // Thai, Lao.
+      {0x1000, 0x103F},   {0x1100, 0x11FF},   // Myanmar, Hangul Jamo.
+      {0x1780, 0x17D3},   {0x3005, 0x3007},   // Khmer, iteration mark and zero of Han.
+      {0x3041, 0x3096},   {0x309D, 0x309F},   // Hiragana.
+      {0x30A1, 0x30FA},   {0x30FC, 0x30FF},   // Katakana.
+      {0x3131, 0x318E},   {0x31F0, 0x31FF},   // Hangul compatibility Jamo, Katakana extensions.
+      {0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   // Han.
+      {0xA960, 0xA97C},   {0xAC00, 0xD7FB},   // Hangul.
+      {0xF900, 0xFAFF},   {0xFF66, 0xFFDC},   // Han compatibility, half-width Kana and Hangul.
       {0x1B000, 0x1B16F}, {0x20000, 0x3FFFD}  // Kana supplement, Han extensions.
   };
   if (c < kRanges[0].first) return false;

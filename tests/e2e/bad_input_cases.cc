@@ -484,7 +484,8 @@ std::vector<BadInput> BadInputs() {
 std::vector<AnyValue> AnyValueIsLegal() {
   const std::string reason = "a truth value in a client's own JSON: both are legal beside anything else";
   std::vector<AnyValue> fields = AnyTrainingValueIsLegal();
-  fields.push_back({"CollectionService/CreateCollection:keyword_index", "with or without one, any collection is legal"});
+  fields.push_back(
+      {"CollectionService/CreateCollection:keyword_index", "with or without one, any collection is legal"});
   fields.push_back({"CollectionService/UpsertDocuments:documents.payload.fields.value.bool_value", reason});
   fields.push_back({"CollectionService/ImportDocuments:documents.payload.fields.value.bool_value", reason});
   fields.push_back({"CollectionService/UpdatePayloads:updates.payload.fields.value.bool_value", reason});

@@ -1,5 +1,5 @@
-// What is wrong with a feedback policy and with feedback. Its training is checked as TrainingService/Train checks it, so a
-// few cases stand for all fields of it.
+// What is wrong with a feedback policy and with feedback. Its training is checked as TrainingService/Train checks it,
+// so a few cases stand for all fields of it.
 
 #include "tests/e2e/bad_input_cases.h"
 

@@ -17,9 +17,9 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "tandem/v1/admin.pb.h"
 #include "tandem/v1/collection.pb.h"
 #include "tandem/v1/dataset.pb.h"

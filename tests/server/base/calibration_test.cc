@@ -22,17 +22,17 @@ std::vector<JudgedScore> Drawn(uint64_t seed, int count, double shift) {
   return scores;
 }
 
-// What scikit-learn 1.x's sklearn.calibration._sigmoid_calibration gives for the same scores, with both signs turned: it
-// fits 1 / (1 + exp(a * score + b)), by L-BFGS.
+// What scikit-learn 1.x's sklearn.calibration._sigmoid_calibration gives for the same scores, with both signs turned:
+// it fits 1 / (1 + exp(a * score + b)), by L-BFGS.
 TEST(CalibrationTest, PlattScalingIsThatOfScikitLearn) {
   struct Case {
     uint64_t seed;
     int count;
     double shift, slope, intercept;
   };
-  for (const Case& each : {Case{1, 200, 4, 8.176960471743351, -4.123293262981143},
-                           Case{2, 1000, 6, 7.836232402286242, -5.944745755796496},
-                           Case{3, 50, 3, 6.4939309110807475, -2.771344196531445}}) {
+  for (const Case& each :
+       {Case{1, 200, 4, 8.176960471743351, -4.123293262981143}, Case{2, 1000, 6, 7.836232402286242, -5.944745755796496},
+        Case{3, 50, 3, 6.4939309110807475, -2.771344196531445}}) {
     const PlattScaling scaling = FitPlatt(Drawn(each.seed, each.count, each.shift));
     EXPECT_NEAR(scaling.slope, each.slope, 1e-3) << each.seed;
     EXPECT_NEAR(scaling.intercept, each.intercept, 1e-3) << each.seed;

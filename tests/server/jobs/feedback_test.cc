@@ -4,9 +4,9 @@
 
 #include <thread>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "absl/time/clock.h"
 #include "server/base/strings.h"
 #include "server/jobs/feedback_round.h"
 #include "tests/support/release_world.h"
@@ -26,8 +26,8 @@ HitJudgement Said(const std::string& document, bool relevant, const std::string&
 }
 
 TEST(ExamplesOfTest, ARelevantDocumentIsAPositiveWithTheOthersAsNegatives) {
-  const std::vector<Example> made = ExamplesOf(
-      "q", Said("a", true, "A"), {Said("b", false, "B"), Said("c", true, "C"), Said("d", false, "D")});
+  const std::vector<Example> made =
+      ExamplesOf("q", Said("a", true, "A"), {Said("b", false, "B"), Said("c", true, "C"), Said("d", false, "D")});
   ASSERT_EQ(made.size(), 1u);
   EXPECT_EQ(made[0].kind, ExampleKind::kPair);
   EXPECT_EQ(made[0].anchor, "q");
@@ -38,14 +38,16 @@ TEST(ExamplesOfTest, ARelevantDocumentIsAPositiveWithTheOthersAsNegatives) {
 TEST(ExamplesOfTest, ANegativeWaitsForAPositive) {
   EXPECT_THAT(ExamplesOf("q", Said("b", false, "B"), {}), IsEmpty());
   EXPECT_THAT(ExamplesOf("q", Said("b", false, "B"), {Said("d", false, "D")}), IsEmpty());
-  const std::vector<Example> made = ExamplesOf("q", Said("b", false, "B"), {Said("a", true, "A"), Said("c", true, "C")});
+  const std::vector<Example> made =
+      ExamplesOf("q", Said("b", false, "B"), {Said("a", true, "A"), Said("c", true, "C")});
   ASSERT_EQ(made.size(), 1u);
   EXPECT_THAT(made[0].positives, ElementsAre("A", "C"));
   EXPECT_THAT(made[0].negatives, ElementsAre("B"));
 }
 
 TEST(ExamplesOfTest, ATextIsNeverBothAndItsOwnOldJudgementDoesNotCount) {
-  const std::vector<Example> made = ExamplesOf("q", Said("a", true, "A"), {Said("a", false, "A"), Said("b", false, "A")});
+  const std::vector<Example> made =
+      ExamplesOf("q", Said("a", true, "A"), {Said("a", false, "A"), Said("b", false, "A")});
   ASSERT_EQ(made.size(), 1u);
   EXPECT_THAT(made[0].negatives, IsEmpty());
 }
@@ -55,7 +57,8 @@ TEST(ExamplesOfTest, AnExampleStaysBelowTheSizeThatADatasetTakes) {
   for (int i = 0; i < 100; ++i) others.push_back(Said(Concat("n", i), false, Concat("negative ", i)));
   EXPECT_EQ(ExamplesOf("q", Said("a", true, "A"), others)[0].negatives.size(), 64u);
   others.clear();
-  for (int i = 0; i < 5; ++i) others.push_back(Said(Concat("n", i), false, std::string(1 << 20, static_cast<char>('a' + i))));
+  for (int i = 0; i < 5; ++i)
+    others.push_back(Said(Concat("n", i), false, std::string(1 << 20, static_cast<char>('a' + i))));
   const Example large = ExamplesOf("q", Said("a", true, "A"), others)[0];
   EXPECT_EQ(large.positives.size(), 1u);
   EXPECT_EQ(large.negatives.size(), 2u);

@@ -44,8 +44,10 @@ struct Doc {
     if (rank) json += Concat(",\"rank\":", *rank);
     if (price) json += absl::StrFormat(",\"price\":%.17g", *price);
     if (sold) json += Concat(",\"sold\":", *sold ? "true" : "false");
-    if (day) json += Concat(",\"time\":\"", absl::FormatTime(absl::RFC3339_full, absl::FromUnixMicros(*day * kDay),
-                                                           absl::UTCTimeZone()), "\"");
+    if (day)
+      json +=
+          Concat(",\"time\":\"",
+                 absl::FormatTime(absl::RFC3339_full, absl::FromUnixMicros(*day * kDay), absl::UTCTimeZone()), "\"");
     return json + "}";
   }
 };
@@ -80,8 +82,8 @@ bool Holds(const FieldCondition& condition, const Doc& doc) {
     if (!HasAny(condition.field, doc)) return false;
     const double value = condition.field == "rank" ? static_cast<double>(*doc.rank) : *doc.price;
     return !(range->greater_than && !(value > *range->greater_than)) &&
-           !(range->at_least && !(value >= *range->at_least)) &&
-           !(range->less_than && !(value < *range->less_than)) && !(range->at_most && !(value <= *range->at_most));
+           !(range->at_least && !(value >= *range->at_least)) && !(range->less_than && !(value < *range->less_than)) &&
+           !(range->at_most && !(value <= *range->at_most));
   }
   if (const auto* range = std::get_if<TimeRangeTest>(&condition.test)) {
     if (!doc.day) return false;
@@ -249,10 +251,10 @@ class FilterOracleTest : public testing::Test {
 
 TEST_F(FilterOracleTest, TenThousandRandomFiltersFindWhatTestingEveryDocumentFinds) {
   store_ = DocumentStore::Open(data_.path() / "documents.db", {.fields = {{"about.tags", FieldType::kKeyword},
-                                                                         {"rank", FieldType::kInteger},
-                                                                         {"price", FieldType::kFloat},
-                                                                         {"sold", FieldType::kBool},
-                                                                         {"time", FieldType::kDatetime}}})
+                                                                          {"rank", FieldType::kInteger},
+                                                                          {"price", FieldType::kFloat},
+                                                                          {"sold", FieldType::kBool},
+                                                                          {"time", FieldType::kDatetime}}})
                .value();
   std::vector<Doc> docs;
   for (int i = 0; i < kDocuments; ++i) docs.push_back(MakeDoc(i));

@@ -91,8 +91,10 @@ TEST(FusionTest, AHalfMayBeEmptyOrHaveOneScore) {
 
 TEST(DiversityTest, EachHitIsTheBestForItsDistanceToThoseTaken) {
   // Two that are alike and good, one that is other.
-  const std::vector<FoundHit> candidates = {{.label = 1, .score = 0.9f}, {.label = 2, .score = 0.89f},
-                                            {.label = 3, .score = 0.5f}, {.label = 4, .score = 0.1f}};
+  const std::vector<FoundHit> candidates = {{.label = 1, .score = 0.9f},
+                                            {.label = 2, .score = 0.89f},
+                                            {.label = 3, .score = 0.5f},
+                                            {.label = 4, .score = 0.1f}};
   const float similar[4][4] = {{1, 0.99f, 0.1f, 0}, {0.99f, 1, 0.1f, 0}, {0.1f, 0.1f, 1, 0}, {0, 0, 0, 1}};
   const auto similarity = [&](size_t a, size_t b) { return similar[a][b]; };
   EXPECT_THAT(Labels(TakeDiverse(candidates, 3, 0.5, similarity)), ElementsAre(1, 3, 4));

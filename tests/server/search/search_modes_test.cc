@@ -30,9 +30,9 @@ class SearchModesTest : public testing::Test {
     std::vector<DocumentInput> documents;
     for (int i = 0; i < 60; ++i) {
       const char* colors[] = {"\"red\"", "\"green\"", "[\"blue\",\"red\"]"};
-      documents.push_back({Concat("d", i), Concat("w", i, i % 2 == 0 ? " even" : " odd"),
-                           i % 4 == 3 ? Concat("{\"n\":", i, "}")
-                                      : Concat("{\"n\":", i, ",\"color\":", colors[i % 4], "}")});
+      documents.push_back(
+          {Concat("d", i), Concat("w", i, i % 2 == 0 ? " even" : " odd"),
+           i % 4 == 3 ? Concat("{\"n\":", i, "}") : Concat("{\"n\":", i, ",\"color\":", colors[i % 4], "}")});
     }
     head_ = world_.documents()->Upsert(documents)->commit;
     world_.GoLive("r1", "a");

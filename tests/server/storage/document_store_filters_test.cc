@@ -135,8 +135,11 @@ TEST_F(DocumentFiltersTest, MatchesAreThoseOfTheVersionsOfACommit) {
 }
 
 TEST_F(DocumentFiltersTest, FirstValuesTellGroupsApart) {
-  ASSERT_TRUE(store_->Upsert({{"a", "x", R"({"tag":["p","q"],"n":1})"}, {"b", "x", R"({"tag":"p"})"}, {"c", "x", "{}"},
-                              {"d", "x", R"({"tag":""})"}})
+  ASSERT_TRUE(store_
+                  ->Upsert({{"a", "x", R"({"tag":["p","q"],"n":1})"},
+                            {"b", "x", R"({"tag":"p"})"},
+                            {"c", "x", "{}"},
+                            {"d", "x", R"({"tag":""})"}})
                   .ok());
   const int64_t commits[] = {3, 1, 2, 4};
   const std::vector<std::string> tags = store_->FirstValues(commits, 0).value();

@@ -39,7 +39,10 @@ class KeywordTest : public StorageFixture {
     ASSERT_TRUE(store_->Upsert(documents).ok());
   }
   DocumentStore::KeywordHits Search(const std::string& query, size_t k = 100) {
-    return store_->SearchWords(query, k, [](int64_t) { return true; }, absl::InfiniteFuture()).value();
+    return store_
+        ->SearchWords(
+            query, k, [](int64_t) { return true; }, absl::InfiniteFuture())
+        .value();
   }
   std::vector<int64_t> Find(const std::string& query, size_t k = 100) {
     std::vector<int64_t> commits;
@@ -51,7 +54,8 @@ class KeywordTest : public StorageFixture {
 };
 
 TEST_F(KeywordTest, WordsAreFoundInAnyCaseWithoutAccentsAndByTheirStem) {
-  Put({"The Café's running dogs", "ÜBUNG macht den Meister", "Ｆｕｌｌ　ｗｉｄｔｈ １２３", "привет МИР", "nothing of it"});
+  Put({"The Café's running dogs", "ÜBUNG macht den Meister", "Ｆｕｌｌ　ｗｉｄｔｈ １２３", "привет МИР",
+       "nothing of it"});
   EXPECT_THAT(Find("cafe"), ElementsAre(1));
   EXPECT_THAT(Find("RUN dog"), ElementsAre(1));
   EXPECT_THAT(Find("ubung"), ElementsAre(2));
@@ -63,7 +67,8 @@ TEST_F(KeywordTest, WordsAreFoundInAnyCaseWithoutAccentsAndByTheirStem) {
 }
 
 TEST_F(KeywordTest, TextsWithoutSpacesAreFoundByAnyPartOfThem) {
-  Put({"我喜欢黑猫和狗", "東京は日本の首都です", "대한민국의 수도는 서울이다", "ภาษาไทย", "the 猫 alone", "北京是中国的首都"});
+  Put({"我喜欢黑猫和狗", "東京は日本の首都です", "대한민국의 수도는 서울이다", "ภาษาไทย", "the 猫 alone",
+       "北京是中国的首都"});
   EXPECT_THAT(Find("黑猫"), ElementsAre(1));
   EXPECT_THAT(Find("喜欢黑猫"), ElementsAre(1));
   EXPECT_THAT(Find("首都"), UnorderedElementsAre(2, 6));
@@ -149,8 +154,8 @@ TEST_F(KeywordTest, OnlyWhatIsShownIsFoundAndErasedVersionsAreForgotten) {
   ASSERT_TRUE(store_->Upsert({{"d0", "new apple", ""}}).ok());
   ASSERT_TRUE(store_->Delete(std::vector<std::string>{"d1"}).ok());
   EXPECT_THAT(Find("old apple"), UnorderedElementsAre(1, 2, 3));
-  const auto now = store_->SearchWords("old apple pear", 10, [](int64_t commit) { return commit == 3; },
-                                       absl::InfiniteFuture());
+  const auto now = store_->SearchWords(
+      "old apple pear", 10, [](int64_t commit) { return commit == 3; }, absl::InfiniteFuture());
   ASSERT_EQ(now->hits.size(), 1u);
   EXPECT_EQ(now->hits[0].commit, 3);
   EXPECT_EQ(Find("old", 1).size(), 1u);
@@ -161,7 +166,8 @@ TEST_F(KeywordTest, OnlyWhatIsShownIsFoundAndErasedVersionsAreForgotten) {
 
 TEST_F(KeywordTest, ADeadlineEndsIt) {
   Put({"a b", "b c"});
-  const auto late = store_->SearchWords("b", 10, [](int64_t) { return true; }, absl::InfinitePast());
+  const auto late = store_->SearchWords(
+      "b", 10, [](int64_t) { return true; }, absl::InfinitePast());
   EXPECT_TRUE(absl::IsDeadlineExceeded(late.status()));
 }
 
@@ -175,7 +181,11 @@ TEST_F(KeywordTest, WithoutAnIndexNothingIsKeptAndItIsMadeWhenItIsWanted) {
     for (int i = 0; i < 2300; ++i) many.push_back({Concat("d", i), Concat("word number", i), ""});
     ASSERT_TRUE(store->Upsert(many).ok());
     ASSERT_TRUE(store->Delete(std::vector<std::string>{"d7"}).ok());
-    EXPECT_THAT(store->SearchWords("word", 10, [](int64_t) { return true; }, absl::InfiniteFuture())->hits, IsEmpty());
+    EXPECT_THAT(store
+                    ->SearchWords(
+                        "word", 10, [](int64_t) { return true; }, absl::InfiniteFuture())
+                    ->hits,
+                IsEmpty());
   }
   for (int i = 0; i < 2; ++i) {  // The second time there is nothing to do.
     store_ = DocumentStore::Open(path, {{}, /*keyword_index=*/true}).value();

@@ -71,9 +71,19 @@ TEST(FieldValuesTest, AWrongTypeIsRefusedWithItsPath) {
 }
 
 TEST(FieldValuesTest, FloatKeysAreOrderedAsTheirNumbers) {
-  const double numbers[] = {-std::numeric_limits<double>::max(), -1e300, -2, -1.5, -1e-300,
-                            -std::numeric_limits<double>::denorm_min(), 0, std::numeric_limits<double>::denorm_min(),
-                            1e-300, 1, 1.5, 1e300, std::numeric_limits<double>::max()};
+  const double numbers[] = {-std::numeric_limits<double>::max(),
+                            -1e300,
+                            -2,
+                            -1.5,
+                            -1e-300,
+                            -std::numeric_limits<double>::denorm_min(),
+                            0,
+                            std::numeric_limits<double>::denorm_min(),
+                            1e-300,
+                            1,
+                            1.5,
+                            1e300,
+                            std::numeric_limits<double>::max()};
   for (size_t i = 1; i < std::size(numbers); ++i) EXPECT_LT(FloatKey(numbers[i - 1]), FloatKey(numbers[i])) << i;
   EXPECT_EQ(FloatKey(-0.0), FloatKey(0.0));
 }

@@ -153,8 +153,8 @@ TEST_F(MetaStoreJobsTest, JobsOfTheFormatBeforeUseNoCollection) {
     SQLite::Database file(File("meta.db").string(), SQLite::OPEN_READWRITE);
     file.exec(
         "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
-        "ALTER TABLE jobs DROP COLUMN result; ALTER TABLE revisions DROP COLUMN comparison;"
-        TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 3");
+        "ALTER TABLE jobs DROP COLUMN result; ALTER TABLE revisions DROP COLUMN "
+        "comparison;" TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 3");
   }
   Reopen();
   const JobRecord read = store_->GetJob("t", "old").value();

@@ -258,8 +258,8 @@ TEST_F(MetaStoreReleasesTest, ReleasesOfTheFirstFormatHaveNoGateReport) {
         "ALTER TABLE releases DROP COLUMN gate; ALTER TABLE jobs DROP COLUMN datasets;"
         "ALTER TABLE revisions DROP COLUMN comparison; ALTER TABLE revisions DROP COLUMN sources;"
         "ALTER TABLE jobs DROP COLUMN collection;"
-        "ALTER TABLE jobs DROP COLUMN target_dataset; ALTER TABLE jobs DROP COLUMN result;"
-        TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 1");
+        "ALTER TABLE jobs DROP COLUMN target_dataset; ALTER TABLE jobs DROP COLUMN "
+        "result;" TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 1");
   }
   Reopen();
   EXPECT_EQ(StateOf("a"), ReleaseState::kReady);

@@ -164,8 +164,7 @@ TEST_F(MetaStoreTest, ADatabaseOfTheFormatBeforeKeepsItsExamplesAndJobs) {
         "ALTER TABLE jobs DROP COLUMN datasets; ALTER TABLE revisions DROP COLUMN sources;"
         "ALTER TABLE revisions DROP COLUMN comparison;"
         "ALTER TABLE jobs DROP COLUMN collection; ALTER TABLE jobs DROP COLUMN target_dataset;"
-        "ALTER TABLE jobs DROP COLUMN result;"
-        TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 2");
+        "ALTER TABLE jobs DROP COLUMN result;" TANDEM_TEST_UNDO_SINCE_MINING "PRAGMA user_version = 2");
   }
   Reopen();
   EXPECT_EQ(store_->ReadExamples("t", "d", 0, 9, 9, 1 << 20)->at(0).example.anchor, "a");

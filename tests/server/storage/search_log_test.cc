@@ -2,9 +2,9 @@
 
 #include <fstream>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "absl/time/clock.h"
 #include "server/base/strings.h"
 #include "tests/support/temporary_directory.h"
 
