@@ -167,6 +167,11 @@ absl::StatusOr<ServerFlags> ReadFlags(int argc, char** argv) {
   RETURN_IF_ERROR(CheckFlag("max-lag", absl::GetFlag(FLAGS_max_lag), 1, INT64_MAX));
   RETURN_IF_ERROR(CheckFlag("seal-fresh", absl::GetFlag(FLAGS_seal_fresh), 1, INT64_MAX));
   RETURN_IF_ERROR(CheckFlag("keep-versions", absl::GetFlag(FLAGS_keep_versions), 0, INT64_MAX));
+  const absl::Duration log_age = absl::GetFlag(FLAGS_search_log_age);
+  if (log_age <= absl::ZeroDuration() || log_age > absl::Hours(90 * 24)) {
+    return absl::InvalidArgumentError(
+        Concat("--search-log-age: ", absl::FormatDuration(log_age), ": must be above 0 and at most 2160h"));
+  }
   RETURN_IF_ERROR(CheckFlag("search-log-size", absl::GetFlag(FLAGS_search_log_size), 1, INT64_MAX));
   ServerFlags flags{.listen = absl::GetFlag(FLAGS_listen),
                     .port_file = absl::GetFlag(FLAGS_port_file),

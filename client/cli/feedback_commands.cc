@@ -100,8 +100,10 @@ void AddPolicy(CLI::App& parent, Session& session) {
   command->add_option("--dataset", options->dataset, "Dataset that gets the pairs; must be there");
   command->add_option("--retrain-after", options->retrain_after,
                       "Train, build a release and ask the gate when so many examples have come in [never]");
-  command->add_option("--training", options->training,
-                      "How: a TrainRequest in JSON, without base_revision and dataset [its defaults]");
+  command->add_option(
+      "--training", options->training,
+      "How: a TrainRequest in JSON, without base_revision, dataset, dataset_commit, objectives and request_id "
+      "[its defaults]");
   command->add_flag("--off", options->off, "Take no feedback any more");
 }
 

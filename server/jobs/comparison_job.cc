@@ -76,6 +76,7 @@ class ComparisonRun {
                      judged_ ? rooms_.meta->ReadEvaluationQueries(tenant, collection, plan_.evaluation_set)
                              : ReadTexts(job_.directory / kInputFile));
     ASSIGN_OR_RETURN(documents_, rooms_.collections->Documents(tenant, collection));
+    pin_ = documents_->PinVersions();
     ASSIGN_OR_RETURN(const Side first, Open(plan_.first));
     ASSIGN_OR_RETURN(const Side second, Open(plan_.second));
     ReleaseComparer comparer(plan_.top_k, judged_);
@@ -99,6 +100,9 @@ class ComparisonRun {
     Side side;
     ASSIGN_OR_RETURN(side.release, rooms_.collections->Opened(job_.record.tenant, job_.record.collection, id));
     side.snapshot = side.release->index->snapshot();
+    if (side.snapshot->commit() < *pin_) {
+      return absl::UnavailableError(Concat("releases/", id, " stopped following just now: compare again"));
+    }
     return side;
   }
 
@@ -125,6 +129,7 @@ class ComparisonRun {
   const Plan plan_;
   const bool judged_;
   std::shared_ptr<DocumentStore> documents_;
+  DocumentStore::Pin pin_;  // Of the versions that both snapshots show.
 };
 
 }  // namespace

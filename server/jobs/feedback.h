@@ -4,7 +4,7 @@
 //
 // A round is a small state machine in meta.db (FeedbackRound), one a collection, worked by one thread that looks every
 // second. Each of its steps may be broken off and is then taken again by this server or the next: the training is
-// submitted under a request id of the round's own, its release is called feedback-<number>. Nobody overrides the gate
+// submitted under a request id of the round's own, its release is called feedback-<job>. Nobody overrides the gate
 // here: a round whose release is refused ends, and the release stays until the next round begins.
 //
 // Thread-safe.

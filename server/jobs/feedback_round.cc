@@ -60,7 +60,9 @@ class Round {
   }
 
   absl::Status SubmitTraining() {
-    const std::string id = Concat(policy_.collection, "/", policy_.last.number);
+    // The time: a collection of the same name that is gone had rounds of the same numbers.
+    const std::string id =
+        Concat(policy_.collection, "/", policy_.last.number, "/", absl::ToUnixMicros(policy_.last.start_time));
     const MetaStore::Request request{
         .tenant = policy_.tenant, .method = "FeedbackRound", .request_id = id, .fingerprint = "", .answer = ""};
     ASSIGN_OR_RETURN(const std::optional<std::string> answer, rooms_.meta->FindAnswer(request));
@@ -117,7 +119,7 @@ class Round {
     ReleaseRecord release;
     release.tenant = policy_.tenant;
     release.collection = policy_.collection;
-    release.id = Concat("feedback-", policy_.last.number);
+    release.id = Concat("feedback-", job.id);  // Numbers begin anew in a collection that is made or restored again.
     release.create_time = absl::Now();
     release.model = job.target_model;
     release.revision = job.result_revision.substr(job.result_revision.rfind('/') + 1);

@@ -136,7 +136,16 @@ absl::Status CollectionService::UpdateCollection(const Call& call, const v1::Upd
   if (!request.etag().empty() && !absl::SimpleAtoi(request.etag(), &etag))
     return InvalidField("etag", "is not an etag");
   ASSIGN_OR_RETURN(FeedbackPolicy feedback, FromProto(request.feedback()));
-  if (!feedback.dataset.empty()) RETURN_IF_ERROR(rooms_.meta->GetDataset(call.tenant, feedback.dataset).status());
+  if (record.external && (request.feedback().has_retrain_after() || request.feedback().has_training())) {
+    return InvalidField("feedback", "an EXTERNAL collection has no model to train: set dataset alone");
+  }
+  if (!feedback.dataset.empty()) {
+    RETURN_IF_ERROR(rooms_.meta->GetDataset(call.tenant, feedback.dataset).status());
+    ASSIGN_OR_RETURN(const auto first, rooms_.meta->ReadExamples(call.tenant, feedback.dataset, 0, INT64_MAX, 1, 1));
+    if (!first.empty() && first[0].example.kind != ExampleKind::kPair) {
+      return InvalidField("feedback.dataset", "has examples that are no pairs: feedback makes pairs");
+    }
+  }
   ASSIGN_OR_RETURN(record, rooms_.meta->UpdateCollection(record, etag));
   const auto& paths = request.update_mask().paths();
   if (std::find(paths.begin(), paths.end(), "feedback") != paths.end()) {

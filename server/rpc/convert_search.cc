@@ -132,6 +132,12 @@ absl::StatusOr<SearchQuery> FromProto(const v1::SearchRequest& request) {
     if (request.diversity().has_candidates()) query.diversity->candidates = request.diversity().candidates();
   }
   query.with_documents = request.view() != v1::SearchRequest::IDS;
+  if (request.has_read_mask()) {
+    query.with_text = query.with_payload = false;
+    for (const std::string& path : request.read_mask().paths()) {
+      (path == "text" ? query.with_text : query.with_payload) = true;
+    }
+  }
   return query;
 }
 

@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/time/clock.h"
+
 namespace tandem {
 
 std::vector<FoundHit> TakeDiverse(const std::vector<FoundHit>& candidates, size_t count, double lambda,
-                                  const std::function<float(size_t, size_t)>& similarity) {
+                                  const std::function<float(size_t, size_t)>& similarity, absl::Time deadline) {
   std::vector<FoundHit> taken;
   std::vector<bool> is_taken(candidates.size());
   std::vector<double> nearest(candidates.size(), -std::numeric_limits<double>::infinity());  // To those taken.
-  while (taken.size() < std::min(count, candidates.size())) {
+  while (taken.size() < std::min(count, candidates.size()) && absl::Now() < deadline) {
     size_t best = candidates.size();
     double best_value = 0;
     for (size_t i = 0; i < candidates.size(); ++i) {

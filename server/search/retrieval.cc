@@ -146,8 +146,11 @@ absl::StatusOr<std::vector<FoundHit>> Search::Diverse(size_t k) {
   ASSIGN_OR_RETURN(const std::vector<FoundHit> candidates, Vectors(count));
   std::vector<std::span<const float>> vectors;
   for (const FoundHit& hit : candidates) vectors.push_back(at_.snapshot.Vector(hit.label).value());
-  return TakeDiverse(candidates, k, query_.diversity->lambda,
-                     [&](size_t a, size_t b) { return Similarity(at_.metric, vectors[a], vectors[b]); });
+  std::vector<FoundHit> taken = TakeDiverse(
+      candidates, k, query_.diversity->lambda,
+      [&](size_t a, size_t b) { return Similarity(at_.metric, vectors[a], vectors[b]); }, at_.deadline);
+  if (absl::Now() < at_.deadline) return taken;
+  return absl::DeadlineExceededError("search: the deadline passed while hits were made diverse");
 }
 
 absl::Status Search::ReadGroups(const std::vector<FoundHit>& hits, int place) {

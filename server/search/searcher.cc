@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -119,7 +120,15 @@ absl::Status EmbedTexts(const Call& call, const std::vector<SearchQuery>& querie
   const size_t dimensions = static_cast<size_t>(call.snapshot->dimensions());
   for (size_t j = 0; j < weighted.size(); ++j) {
     PreparedQuery& query = (*prepared)[weighted[j].owner];
-    AddScaled(std::span(embedded.vectors).subspan(j * dimensions, dimensions), weighted[j].weight, &query.vector);
+    const auto vector = std::span<const float>(embedded.vectors).subspan(j * dimensions, dimensions);
+    float weight = weighted[j].weight;
+    // As the index keeps the documents' vectors: examples of both kinds are averaged.
+    if (std::holds_alternative<RecommendQuery>(queries[weighted[j].owner].query) &&
+        call.release->index->options().metric == VectorMetric::kCosine) {
+      const float length = std::sqrt(std::inner_product(vector.begin(), vector.end(), vector.begin(), 0.0f));
+      if (length > 0) weight /= length;
+    }
+    AddScaled(vector, weight, &query.vector);
     query.truncated = query.truncated || embedded.truncated[j];
   }
   return absl::OkStatus();
@@ -252,14 +261,18 @@ class ReplyBytes {
  public:
   explicit ReplyBytes(int64_t limit) : limit_(limit) {}
 
-  absl::Status Add(const DocumentVersion& version, bool with_document) {
+  absl::Status Add(const DocumentVersion& version, const SearchQuery& query) {
     bytes_ += kHitBytes + version.id.size();
     // A payload's Struct takes more than half of its JSON.
-    if (with_document) bytes_ += version.id.size() + version.text.size() + version.payload_json.size() / 2;
+    if (query.with_documents) {
+      bytes_ += version.id.size() + (query.with_text ? version.text.size() : 0) +
+                (query.with_payload ? version.payload_json.size() / 2 : 0);
+    }
     if (bytes_ <= limit_) return absl::OkStatus();
-    return absl::ResourceExhaustedError(Concat("the reply has more than ", limit_,
-                                               " bytes, which is the limit of a unary reply: ask for fewer hits or "
-                                               "searches at once, or for the view IDS"));
+    return absl::ResourceExhaustedError(
+        Concat("the reply has more than ", limit_,
+               " bytes, which is the limit of a unary reply: ask for fewer hits or "
+               "searches at once, for fewer parts of them (read_mask), or for the view IDS"));
   }
 
  private:
@@ -283,12 +296,14 @@ absl::StatusOr<SearchAnswer> MakeAnswer(const Call& call, const SearchQuery& que
     for (const FoundHit& hit : hits) labels.push_back(hit.label);
     ASSIGN_OR_RETURN(std::vector<DocumentVersion> versions, call.documents->ReadVersions(labels, query.with_documents));
     for (size_t i = 0; i < hits.size(); ++i) {
-      RETURN_IF_ERROR(reply_bytes->Add(versions[i], query.with_documents));
+      RETURN_IF_ERROR(reply_bytes->Add(versions[i], query));
       SearchHit& added = answer.hits.emplace_back(SearchHit{.id = versions[i].id,
                                                             .score = hits[i].score,
                                                             .vector_score = hits[i].vector_score,
                                                             .keyword_score = hits[i].keyword_score});
       added.document = std::move(versions[i]);
+      if (!query.with_text) added.document.text = std::string();  // So that memory has the same bound.
+      if (!query.with_payload) added.document.payload_json = "{}";
     }
   }
   return answer;
@@ -307,6 +322,7 @@ absl::StatusOr<SearchAnswers> Searcher::Search(std::string_view tenant, std::str
   }
   // A release that stopped following just now may show what was pruned meanwhile: the next one is asked.
   do {
+    RETURN_IF_ERROR(CheckDeadline(call));
     ASSIGN_OR_RETURN(call.release, terms.min_commit.has_value()
                                        ? collections_->LiveAt(tenant, collection, *terms.min_commit, terms.patience)
                                        : collections_->Live(tenant, collection));

@@ -70,6 +70,7 @@ struct SearchQuery {
   std::optional<GroupBy> group_by;
   std::optional<Diversity> diversity;
   bool with_documents = true;
+  bool with_text = true, with_payload = true;  // Of documents: what the reply carries of them, at least in part.
 };
 
 struct SearchHit {

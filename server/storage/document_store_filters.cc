@@ -139,6 +139,7 @@ absl::StatusOr<DocumentStore::DocumentCount> DocumentStore::Count(const Filter& 
 // Walks the ids in order and reads only the documents of the page.
 absl::StatusOr<std::vector<DocumentVersion>> DocumentStore::List(const Page& page, int64_t max_bytes,
                                                                  const Filter& filter) {
+  const Pin pin = PinVersions();  // Of the versions that are found, until they are read.
   ASSIGN_OR_RETURN(const Rep::CurrentLabels current, rep_->GetCurrent());
   ASSIGN_OR_RETURN(const Roaring64Map found, rep_->MatchCurrent(filter, current));
   std::vector<int64_t> labels;

@@ -208,12 +208,12 @@ TEST_F(FeedbackTest, ARoundTrainsBuildsAndPromotesWhenEnoughHasComeIn) {
   EXPECT_EQ(Policy().last.state, RoundState::kTraining);
   FinishTraining("a");
   Advance();
-  EXPECT_EQ(Policy().last.release, "feedback-1");
-  EXPECT_EQ(world_.WaitBuilt("feedback-1").state, ReleaseState::kReady);
+  EXPECT_EQ(Policy().last.release, "feedback-" + Policy().last.job);
+  EXPECT_EQ(world_.WaitBuilt(Policy().last.release).state, ReleaseState::kReady);
   Advance();
   EXPECT_EQ(Policy().last.outcome, "promoted");
   EXPECT_EQ(Policy().last.state, RoundState::kIdle);
-  EXPECT_EQ(meta().GetCollection(kTenant, kCollection)->live_release, "feedback-1");
+  EXPECT_EQ(meta().GetCollection(kTenant, kCollection)->live_release, Policy().last.release);
   EXPECT_EQ(Policy().new_examples, 2);
   Advance();
   EXPECT_EQ(Policy().last.number, 1);  // Two are not five.
@@ -227,16 +227,17 @@ TEST_F(FeedbackTest, AWorseReleaseIsRefusedAndGoesWhenTheNextRoundBegins) {
   Advance();
   FinishTraining("blind");
   Advance();
-  EXPECT_EQ(world_.WaitBuilt("feedback-1").state, ReleaseState::kReady);
+  EXPECT_EQ(world_.WaitBuilt(Policy().last.release).state, ReleaseState::kReady);
   Advance();
   EXPECT_THAT(Policy().last.outcome, HasSubstr("refused: "));
   EXPECT_THAT(Policy().last.outcome, HasSubstr("nDCG@10"));
   EXPECT_EQ(meta().GetCollection(kTenant, kCollection)->live_release, "r1");
-  EXPECT_TRUE(world_.Row("feedback-1").gate.has_value());
+  const std::string refused = Policy().last.release;
+  EXPECT_TRUE(world_.Row(refused).gate.has_value());
   GiveFeedback("b", 3);
   Advance();
   EXPECT_EQ(Policy().last.number, 2);
-  EXPECT_TRUE(absl::IsNotFound(meta().GetRelease(kTenant, kCollection, "feedback-1").status()));
+  EXPECT_TRUE(absl::IsNotFound(meta().GetRelease(kTenant, kCollection, refused).status()));
 }
 
 TEST_F(FeedbackTest, AStepThatWasNotRecordedIsNotTakenTwice) {
@@ -256,8 +257,8 @@ TEST_F(FeedbackTest, AStepThatWasNotRecordedIsNotTakenTwice) {
   Advance();
   ASSERT_TRUE(meta().UpdateFeedbackRound(before, 0).ok());
   Advance();
-  EXPECT_EQ(Policy().last.release, "feedback-1");
-  EXPECT_EQ(world_.WaitBuilt("feedback-1").state, ReleaseState::kReady);
+  EXPECT_EQ(Policy().last.release, "feedback-" + Policy().last.job);
+  EXPECT_EQ(world_.WaitBuilt(Policy().last.release).state, ReleaseState::kReady);
   before = Policy();
   Advance();
   ASSERT_TRUE(meta().UpdateFeedbackRound(before, 0).ok());
