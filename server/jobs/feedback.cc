@@ -27,7 +27,8 @@ constexpr size_t kMostTexts = 64;  // Positives, and negatives, of a pair.
 absl::StatusOr<std::string> TextOf(DocumentStore* documents, const LoggedSearch::Hit& hit) {
   const int64_t commit[] = {hit.commit};
   const absl::StatusOr<std::vector<DocumentVersion>> shown = documents->ReadVersions(commit, /*with_text=*/true);
-  if (shown.ok()) return (*shown)[0].text;
+  // The log may still have searches of a collection of this name that is gone.
+  if (shown.ok() && (*shown)[0].id == hit.document) return (*shown)[0].text;
   ASSIGN_OR_RETURN(const DocumentVersion current, documents->Get(hit.document));
   return current.text;
 }

@@ -64,6 +64,10 @@ absl::StatusOr<JobRecord> PlanRestoreSnapshot(const SnapshotRequest& request, Me
   }
   JobRecord job{.tenant = request.tenant, .kind = JobKind::kRestoreSnapshot};
   job.options_json = PlanJson(request.snapshot, collection).dump();
+  // A revision that is there already stays while the job runs.
+  if (!manifest.revision.empty() && meta->GetModelRevision(request.tenant, manifest.model, manifest.revision).ok()) {
+    job.base_revision = Concat("models/", manifest.model, "/revisions/", manifest.revision);
+  }
   return job;
 }
 

@@ -156,7 +156,11 @@ absl::StatusOr<CollectionRecord> Collections::Rep::Make(const CollectionRecord& 
     RemoveTree(directory).IgnoreError();  // Start removes what is left.
     return status;
   }
-  RETURN_IF_ERROR(collection->Start());
+  if (const absl::Status status = collection->Start(); !status.ok()) {
+    absl::MutexLock lock(&mutex);
+    damaged[key] = status;  // The row is there: calls say why it does not answer.
+    return status;
+  }
   {
     absl::MutexLock lock(&mutex);
     open[key] = collection;
@@ -175,6 +179,14 @@ absl::StatusOr<CollectionRecord> Collections::Create(const CollectionRecord& wan
 }
 
 absl::StatusOr<CollectionRecord> Collections::Adopt(const CollectionCopy& copy, const fs::path& staged) {
+  if (copy.release) {  // What Start opens counts as admitted, as what served before a restart does.
+    ASSIGN_OR_RETURN(const std::unique_ptr<DocumentStore> documents, DocumentStore::Open(DocumentsPath(staged)));
+    ASSIGN_OR_RETURN(const int64_t count, documents->Count());
+    RETURN_IF_ERROR(rep_->rooms.memory
+                        ->Reserve(Concat("collections/", copy.collection.id, "/releases/", copy.release->id),
+                                  EstimateIndexBytes(IndexOptions(*copy.release), count), Admission::kIfItFits)
+                        .status());
+  }
   return rep_->Make(
       copy.collection, [&](const fs::path& directory) { return PublishDirectory(staged, directory); },
       [&] { return rep_->rooms.meta->InsertCopy(copy); });

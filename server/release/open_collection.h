@@ -144,7 +144,8 @@ class OpenCollection {
   absl::Status Retire(const std::string& id);
 
   // pruning.cc
-  // Removes versions that no release and no search needs any more, until a task waits. Task thread only.
+  // Removes versions that no release and no search needs any more, at least for a second where there are so many; then
+  // until a task waits. Task thread only.
   void Prune();
   // The commit up to which every release has sealed what came.
   absl::StatusOr<int64_t> PruneFloor();

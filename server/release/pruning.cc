@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kChunkVersions = 500;                            // A write waits some milliseconds for one chunk.
 constexpr absl::Duration kPause = absl::Milliseconds(20);      // Between chunks: writers go first.
+constexpr absl::Duration kTurn = absl::Seconds(1);             // Then a task that waits goes first.
 constexpr absl::Duration kRetryAfterError = absl::Minutes(1);  // A full disk would fill the log.
 
 }  // namespace
@@ -65,6 +66,7 @@ absl::Status OpenCollection::LetGoOfRetired(std::map<std::string, DocumentStore:
 
 void OpenCollection::Prune() {
   if (absl::Now() < next_prune_) return;
+  const absl::Time until = absl::Now() + kTurn;
   while (true) {
     const absl::StatusOr<int64_t> floor = PruneFloor();
     absl::StatusOr<int> gone = 0;
@@ -80,8 +82,8 @@ void OpenCollection::Prune() {
     }
     if (*gone < kChunkVersions) return;
     absl::MutexLock lock(&mutex_);
-    const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !tasks_.empty(); };
-    if (mutex_.AwaitWithTimeout(absl::Condition(&wanted), kPause)) return;
+    if (mutex_.AwaitWithTimeout(absl::Condition(&closed_), kPause)) return;
+    if (!tasks_.empty() && absl::Now() >= until) return;
   }
 }
 

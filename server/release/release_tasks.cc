@@ -193,6 +193,7 @@ void OpenCollection::ScheduleTasks() {
 }
 
 void OpenCollection::TaskLoop() {
+  absl::Time prune_time = absl::Now() + options_.prune_interval;
   while (true) {
     FollowedPtr followed;
     {
@@ -205,10 +206,12 @@ void OpenCollection::TaskLoop() {
         tasks_.pop_front();
       }
     }
-    if (followed == nullptr) {
+    // Where tasks never end pruning has its turn between them, too.
+    if (followed == nullptr || absl::Now() >= prune_time) {
       Prune();
-      continue;
+      prune_time = absl::Now() + options_.prune_interval;
     }
+    if (followed == nullptr) continue;
     RunTask(followed);
     {
       absl::MutexLock lock(&mutex_);

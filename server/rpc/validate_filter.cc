@@ -143,6 +143,11 @@ class FilterChecks {
       case v1::Condition::kHasId:
         return CheckIds(Path(path, "has_id"), condition.has_id());
       case v1::Condition::kFilter:
+        // It would hold for every document: what a client that builds a filter from parts does not mean.
+        if (condition.filter().must().empty() && condition.filter().should().empty() &&
+            condition.filter().must_not().empty()) {
+          return InvalidField(Path(path, "filter"), "has no condition");
+        }
         return Check(Path(path, "filter"), condition.filter(), depth + 1);
       case v1::Condition::CONDITION_NOT_SET:
         break;

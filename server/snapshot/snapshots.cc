@@ -63,10 +63,11 @@ absl::StatusOr<std::vector<SnapshotManifest>> Snapshots::List(std::string_view t
   std::vector<SnapshotManifest> manifests;
   for (auto id = std::upper_bound(ids.begin(), ids.end(), page.after);
        id != ids.end() && static_cast<int>(manifests.size()) < page.size; ++id) {
+    if (id->starts_with(".")) continue;  // One that is being made or deleted.
     absl::StatusOr<SnapshotManifest> manifest = ReadSnapshotManifest(PathOf(tenant, *id));
     if (manifest.ok()) {
       manifests.push_back(*std::move(manifest));
-    } else if (!id->starts_with(".")) {
+    } else {
       spdlog::warn("{} is no snapshot: {}", PathOf(tenant, *id).string(), manifest.status().ToString());
     }
   }
