@@ -91,7 +91,9 @@ class Benchmark:
 
     def prepare(self):
         say(f"{len(self.corpus.documents)} documents, first release")
-        self.revision, self.other = (self.tandem.import_model(MODEL_DIR.name, model) for model in ("minilm", "copy"))
+        # A release takes over the vectors that another one of its revision has: each build has a revision of its own.
+        self.revision, self.other, self.third = (self.tandem.import_model(MODEL_DIR.name, model)
+                                                 for model in ("minilm", "copy", "again"))
         self.dataset = self.tandem.create_dataset("pairs", self.corpus.pairs)
         self.collection = self.tandem.create_collection("debian", self.corpus.documents)
         self.tandem.create_evaluation_set(self.collection, self.corpus.evaluation)
@@ -183,12 +185,14 @@ class Benchmark:
 
     def measure_everything(self):
         job, _ = self.start_training()
-        name = self.tandem.start_release(self.collection, self.revision, "third", hnsw=True)
+        name = self.tandem.start_release(self.collection, self.third, "third", hnsw=True)
         with Writer(self.server.address, self.collection, self.corpus.later[len(self.written):],
                     self.arguments.write_rate) as writer:
             self.measure("training, build and writes")
-        self.notes["third_build_state_at_its_end"] = release_pb2.Release.State.Name(self.tandem.get_release(name).state)
-        self.tandem.cancel_release(name)
+        state = self.tandem.get_release(name).state
+        self.notes["third_build_state_at_its_end"] = release_pb2.Release.State.Name(state)
+        if state == release_pb2.Release.BUILDING:
+            self.tandem.cancel_release(name)
         self.tandem.cancel_job(job)
         self.tandem.search.Search(_until(self.collection, writer.commit), timeout=120)
         self.written += writer.written
